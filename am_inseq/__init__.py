@@ -1,0 +1,70 @@
+"""Which words of a prompt made a model say what it said.
+
+Names are loaded when first used (PEP 562), so that `import am_inseq` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from am_inseq.core.names import VERSION
+
+__version__: Final = VERSION
+
+if TYPE_CHECKING:
+    from am_inseq.attribute import Listener, Request, attribute, tokenize
+    from am_inseq.core.attribution import Attribution
+    from am_inseq.face.lists import (
+        explain,
+        list_feature_attribution_methods,
+        list_step_functions,
+    )
+    from am_inseq.face.model import AttributionModel, load_model
+    from am_inseq.face.output import FeatureAttributionOutput, show_attributions
+    from am_inseq.face.remote import connect
+    from am_inseq.ops.view import make_view
+
+_HOMES: Final[dict[str, str]] = {
+    "Attribution": "am_inseq.core.attribution",
+    "AttributionModel": "am_inseq.face.model",
+    "FeatureAttributionOutput": "am_inseq.face.output",
+    "Listener": "am_inseq.attribute",
+    "Request": "am_inseq.attribute",
+    "attribute": "am_inseq.attribute",
+    "connect": "am_inseq.face.remote",
+    "explain": "am_inseq.face.lists",
+    "list_feature_attribution_methods": "am_inseq.face.lists",
+    "list_step_functions": "am_inseq.face.lists",
+    "load_model": "am_inseq.face.model",
+    "make_view": "am_inseq.ops.view",
+    "show_attributions": "am_inseq.face.output",
+    "tokenize": "am_inseq.attribute",
+}
+
+__all__ = [
+    "Attribution",
+    "AttributionModel",
+    "FeatureAttributionOutput",
+    "Listener",
+    "Request",
+    "attribute",
+    "connect",
+    "explain",
+    "list_feature_attribution_methods",
+    "list_step_functions",
+    "load_model",
+    "make_view",
+    "show_attributions",
+    "tokenize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'am_inseq' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,33 @@
+"""Tokens: ids, the text they stand for and where that text is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Side: TypeAlias = Literal["encoder", "decoder"]
+Part: TypeAlias = Literal["prompt", "continuation", "special"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as the model reads it.
+
+    Attributes:
+        id: vocabulary id.
+        piece: the vocabulary's spelling, e.g. "Ġhome" or "<0xF0>".
+        text: the characters it stands for; a special token's name. Tokens that share a user-visible
+            character (bytes of an emoji, say) all carry that whole character.
+        side: which half of the model reads it.
+        part: the text it belongs to; "special" for tokens that stand for no text.
+        start: first character in that text, in code points; -1 for special tokens.
+        end: one past the last character; -1 for special tokens.
+    """
+
+    id: int
+    piece: str
+    text: str
+    side: Side
+    part: Part
+    start: int
+    end: int

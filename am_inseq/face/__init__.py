@@ -1,0 +1,1 @@
+"""The inseq-shaped API: thin delegations over the functional core."""

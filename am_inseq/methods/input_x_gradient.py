@@ -1,0 +1,37 @@
+"""Input times gradient."""
+
+from __future__ import annotations
+
+from am_inseq.core.attribution import Block
+from am_inseq.core.evaluation import Factor, Steps, contributions
+from am_inseq.core.specs import Blocks, method
+from am_inseq.core.task import Task
+
+
+@method(
+    "input_x_gradient",
+    source="https://arxiv.org/abs/1605.01713",
+    primary="magnitude",
+    cost="1 forward, 1 backward a target",
+    properties=frozenset({"gradients"}),
+)
+def input_x_gradient(task: Task) -> Steps[Blocks]:
+    """The gradient of the score times the embedding, elementwise.
+
+    Costs one forward, and one backward for each target.
+
+    Args:
+        task: what to attribute.
+
+    Returns:
+        "total" and "magnitude": (target, token) sum and L2 norm over the hidden axis, in units of
+        the score; "hidden": (target, token, hidden) where kept.
+    """
+    folded = yield from contributions(factor=Factor.EMBEDS)
+    blocks = {
+        "total": Block(folded.total, ("target", "token")),
+        "magnitude": Block(folded.magnitude, ("target", "token")),
+    }
+    if folded.hidden is not None:
+        blocks["hidden"] = Block(folded.hidden, ("target", "token", "hidden"))
+    return blocks

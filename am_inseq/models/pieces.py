@@ -1,0 +1,107 @@
+"""One sequence as a chain of pieces, joined by keys and values that gradients pass through.
+
+A causal decoder reads piece after piece; each reads the keys and values of those before it from a
+cache. Here the cached tensors are cut loose and given back as leaves, so that a caller can send
+vectors back piece by piece: the backward of a target never touches what comes after it, and each
+piece is passed through once, however many targets come after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicLayer
+
+from am_inseq.core.model import Inputs, Piece, Readout
+
+Read: TypeAlias = Callable[[dict[str, Any], Tensor], tuple[Readout, Any]]
+
+
+@dataclass(slots=True)
+class Chain:
+    """Runs pieces one after another.
+
+    Attributes:
+        read: runs the network on arguments and reads it at positions within the piece.
+        given: turns decoder embeddings into what the network is given.
+        past: keys and values of the positions read so far, two for each layer, as leaves.
+        cross: those of the encoder's positions, as leaves, after the first piece.
+        states: what the encoder made of its input, as a leaf, or None.
+    """
+
+    read: Read
+    given: Callable[[Tensor], Tensor]
+    states: Tensor | None
+    past: list[Tensor] = field(default_factory=list[Tensor])
+    cross: list[Tensor] = field(default_factory=list[Tensor])
+
+    def step(self, leaf: Tensor, positions: Int[Tensor, " position"]) -> Piece:
+        """Reads one more piece of embeddings."""
+        cache = self._cache()
+        before = self.past[0].shape[-2] if self.past else 0
+        mask = torch.ones(
+            leaf.shape[0], before + leaf.shape[1], dtype=torch.long, device=leaf.device
+        )
+        prefix = "" if self.states is None else "decoder_"
+        arguments: dict[str, Any] = {
+            f"{prefix}inputs_embeds": self.given(leaf),
+            f"{prefix}attention_mask": mask,
+            "past_key_values": cache,
+            "use_cache": True,
+        }
+        if self.states is not None:
+            arguments["encoder_outputs"] = (self.states,)
+            arguments["attention_mask"] = torch.ones(
+                self.states.shape[:2], dtype=torch.long, device=leaf.device
+            )
+        read, _ = self.read(arguments, positions)
+        own = cache if self.states is None else cache.self_attention_cache
+        whole = _tensors(own)
+        piece = Piece(
+            leaf=leaf,
+            read=read,
+            past=tuple(self.past),
+            cross=tuple(self.cross),
+            new=tuple(tensor[..., before:, :] for tensor in whole),
+            new_cross=(),
+        )
+        self.past = [tensor.detach().requires_grad_() for tensor in whole]
+        if self.states is not None and not self.cross:
+            made = _tensors(cache.cross_attention_cache)
+            piece = Piece(leaf, read, piece.past, (), piece.new, tuple(made))
+            self.cross = [tensor.detach().requires_grad_() for tensor in made]
+        return piece
+
+    def _cache(self) -> Any:
+        own = _filled(self.past)
+        return own if self.states is None else EncoderDecoderCache(own, _filled(self.cross))
+
+
+def _filled(tensors: Sequence[Tensor]) -> DynamicCache:
+    """A cache that holds the tensors themselves, keys and values in turn."""
+    cache = DynamicCache()
+    for keys, values in zip(tensors[::2], tensors[1::2], strict=True):
+        layer = DynamicLayer()
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        cache.layers.append(layer)
+    return cache
+
+
+def _tensors(cache: Any) -> list[Tensor]:
+    return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+
+
+def cut_inputs(inputs: Inputs, cuts: Sequence[int]) -> list[Tensor]:
+    """The decoder's embeddings in pieces that end at `cuts`, each a leaf of its own."""
+    starts = (0, *cuts[:-1])
+    return [
+        inputs.decoder[:, start:end].detach().requires_grad_()
+        for start, end in zip(starts, cuts, strict=True)
+    ]

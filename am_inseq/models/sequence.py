@@ -1,0 +1,167 @@
+"""One sequence to attribute: its tokens, its targets and what stands for "no information"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from am_inseq.core.tokens import Token
+from am_inseq.errors import InputError, TargetError, TextTooLongError
+from am_inseq.models.huggingface import HuggingFaceModel
+from am_inseq.models.text import continuation, encode
+
+_RELATIVE = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers", "bloom", "mpt"})
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """Tokens in the order of the token axis: encoder first, then decoder.
+
+    Attributes:
+        prompt: the text that was given.
+        continuation: the text of the targets.
+        tokens: every token the model reads, and the last target.
+        encoder: how many of them the encoder reads.
+        targets: positions of the tokens that may be explained.
+    """
+
+    prompt: str
+    continuation: str
+    tokens: tuple[Token, ...]
+    encoder: int
+    targets: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Vocabulary ids."""
+        return tuple(token.id for token in self.tokens)
+
+
+def context_limit(model: HuggingFaceModel) -> int | None:
+    """How many tokens each side of the model can read; None where nothing limits it."""
+    config = model.network.config
+    if config.model_type in _RELATIVE:
+        return None
+    text = getattr(config, "get_text_config", lambda: config)()
+    found = (getattr(text, name, None) for name in _LIMITS)
+    return next((int(limit) for limit in found if isinstance(limit, int) and limit > 0), None)
+
+
+def read_prompt(model: HuggingFaceModel, prompt: str) -> tuple[Token, ...]:
+    """The prompt as the model reads it.
+
+    Raises:
+        InputError: there is nothing to read.
+        TextTooLongError: it leaves no room for a single target.
+    """
+    if not prompt.strip():
+        raise InputError("the text is empty; select or type a prompt first")
+    tokens = encode(model.tokenizer, prompt, side="encoder" if model.has_encoder else "decoder")
+    limit = context_limit(model)
+    room = 0 if model.has_encoder else 1
+    if limit is not None and len(tokens) + room > limit:
+        raise TextTooLongError(len(tokens), limit - room, "prompt")
+    if not tokens:
+        raise InputError("the model's tokenizer finds no token in this text")
+    return tokens
+
+
+def room_for_continuation(model: HuggingFaceModel, prompt: Sequence[Token]) -> int | None:
+    """How many tokens may follow; None where nothing limits it."""
+    limit = context_limit(model)
+    if limit is None:
+        return None
+    return limit - 1 if model.has_encoder else limit - len(prompt)
+
+
+def target_ids(model: HuggingFaceModel, prompt: str, read: Sequence[Token], text: str) -> list[int]:
+    """The ids of a forced continuation.
+
+    A decoder-only model's prompt and continuation are tokenised together where that leaves the
+    prompt's tokens as they are, else apart.
+
+    Raises:
+        TargetError: it has no token.
+    """
+    if not text:
+        raise TargetError("the target is empty; give the text whose tokens are to be explained")
+    if model.has_encoder:
+        tokens = encode(model.tokenizer, text, side="decoder", as_target=True)
+        return [token.id for token in tokens]
+    before = [token.id for token in read]
+    whole = encode(model.tokenizer, prompt + text, side="decoder")
+    ids = _end_trimmed(model, [token.id for token in whole])
+    if ids[: len(before)] == before and len(ids) > len(before):
+        return ids[len(before) :]
+    alone: list[int] = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not alone:
+        raise TargetError("the model's tokenizer finds no token in the target")
+    return list(alone)
+
+
+def _end_trimmed(model: HuggingFaceModel, ids: list[int]) -> list[int]:
+    """Without the end token that some decoder-only tokenizers append."""
+    eos = model.tokenizer.eos_token_id
+    return ids[:-1] if ids and ids[-1] == eos else ids
+
+
+def compose(
+    model: HuggingFaceModel, prompt: str, read: tuple[Token, ...], follow: Sequence[int]
+) -> TokenSequence:
+    """The whole sequence: the prompt, then the ids that follow it.
+
+    Raises:
+        TargetError: nothing follows.
+        TextTooLongError: more follows than the model can read.
+    """
+    if not follow:
+        raise TargetError("the model generated nothing; raise max_new_tokens or give a target")
+    room = room_for_continuation(model, read)
+    if room is not None and len(follow) > room:
+        raise TextTooLongError(len(follow), room, "continuation")
+    if model.has_encoder:
+        start = _start_token(model)
+        text, tokens = continuation(model.tokenizer, [], follow)
+        every = (*read, start, *tokens)
+        first = len(read) + 1
+        encoder = len(read)
+    else:
+        text, tokens = continuation(model.tokenizer, [t.id for t in read], follow)
+        every = (*read, *tokens)
+        first, encoder = len(read), 0
+    return TokenSequence(prompt, text, every, encoder, tuple(range(first, len(every))))
+
+
+def _start_token(model: HuggingFaceModel) -> Token:
+    config, generation = model.network.config, model.network.generation_config
+    candidates = (
+        getattr(generation, "decoder_start_token_id", None),
+        getattr(config, "decoder_start_token_id", None),
+        getattr(config, "bos_token_id", None),
+        getattr(config, "pad_token_id", None),
+    )
+    start = next(int(c) for c in candidates if isinstance(c, int))
+    piece: Any = model.tokenizer.convert_ids_to_tokens([start])[0]
+    return Token(start, str(piece), str(piece), "decoder", "special", -1, -1)
+
+
+def baseline_ids(
+    model: HuggingFaceModel, sequence: TokenSequence, *, include_eos: bool
+) -> tuple[int, ...]:
+    """The ids that stand for "no information".
+
+    UNK at every place, PAD for tokenizers without; end tokens stay what they are unless
+    `include_eos`, and so does the decoder's start token.
+    """
+    tokenizer = model.tokenizer
+    size = int(model.network.get_input_embeddings().weight.shape[0])
+    candidates = (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    # some tokenizers name special tokens that the model was never given embeddings for
+    unknown = next((i for i in candidates if i is not None and i < size), 0)
+    kept = set() if include_eos else {tokenizer.eos_token_id}
+    ids = [t.id if t.id in kept else unknown for t in sequence.tokens]
+    if sequence.encoder:
+        ids[sequence.encoder] = sequence.tokens[sequence.encoder].id
+    return tuple(ids)

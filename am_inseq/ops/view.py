@@ -1,0 +1,112 @@
+"""An attribution as a view: spans of text with values, shares, intensities and ranks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from am_inseq.core.attribution import Attribution
+from am_inseq.core.view import Matrix, View, ViewSpan, ViewTarget
+
+
+def make_view(attribution: Attribution) -> View:
+    """The primary block of `attribution`, ready to be shown.
+
+    Tokens that share a user-visible character share a span, whose value is the sum of theirs.
+    Row 0 is the whole output: the sum over targets where values are signed, else the mean of the
+    targets' shares. In row 0 only prompt spans carry a score, in the others earlier
+    continuation spans do too.
+
+    Args:
+        attribution: with a (target, token) primary block.
+
+    Returns:
+        plain numbers; see `View`.
+    """
+    spans = _spans(attribution)
+    values = attribution.values.double()  # (target, token)
+    merged = torch.stack([values[:, list(span.tokens)].sum(-1) for span in spans], dim=-1)
+    before = torch.tensor(
+        [[span.tokens[0] < target for span in spans] for target in attribution.targets]
+    )
+    in_prompt = torch.tensor([span.part == "prompt" for span in spans])
+    per_target = merged.masked_fill(~before, 0.0)
+    shares = _shares(per_target, before)
+    overall = per_target.sum(0) if attribution.is_signed else shares.mean(0)
+    rows = torch.cat([overall.masked_fill(~in_prompt, 0.0)[None], per_target])
+    can_matter = torch.cat([in_prompt[None], before])
+    return View(
+        method=attribution.method,
+        score=attribution.score,
+        unit=attribution.unit,
+        is_signed=attribution.is_signed,
+        spans=spans,
+        targets=_targets(attribution),
+        values=_matrix(rows),
+        shares=_matrix(_shares(rows, can_matter)),
+        intensities=_matrix(_intensities(rows, can_matter)),
+        ranks=tuple(tuple(int(x) for x in row) for row in _ranks(rows, can_matter).tolist()),
+    )
+
+
+def _spans(attribution: Attribution) -> tuple[ViewSpan, ...]:
+    """Tokens with equal ranges as one span; tokens without text join the span after them."""
+    spans: list[ViewSpan] = []
+    waiting: list[int] = []
+    for place, token in enumerate(attribution.tokens):
+        if token.part == "special":
+            spans.append(ViewSpan(token.text, "special", -1, -1, (place,)))
+            continue
+        if token.start == token.end:
+            waiting.append(place)
+            continue
+        last = spans[-1] if spans else None
+        if last and (last.part, last.start, last.end) == (token.part, token.start, token.end):
+            tokens = (*last.tokens, *waiting, place)
+            spans[-1] = ViewSpan(last.text, last.part, last.start, last.end, tokens)
+        else:
+            tokens = (*waiting, place)
+            spans.append(ViewSpan(token.text, token.part, token.start, token.end, tokens))
+        waiting = []
+    for place in waiting:
+        token = attribution.tokens[place]
+        spans.append(ViewSpan(token.piece, "special", -1, -1, (place,)))
+    return tuple(spans)
+
+
+def _targets(attribution: Attribution) -> tuple[ViewTarget, ...]:
+    return tuple(
+        ViewTarget(
+            text=attribution.tokens[place].text,
+            start=attribution.tokens[place].start,
+            end=attribution.tokens[place].end,
+            token=place,
+            probability=probability,
+        )
+        for place, probability in zip(attribution.targets, attribution.probabilities, strict=True)
+    )
+
+
+def _shares(rows: Tensor, can_matter: Tensor) -> Tensor:
+    size = rows.abs().masked_fill(~can_matter, 0.0)
+    whole = size.sum(-1, keepdim=True)
+    return torch.where(whole > 0, size / whole, torch.zeros_like(size))
+
+
+def _intensities(rows: Tensor, can_matter: Tensor) -> Tensor:
+    kept = rows.masked_fill(~can_matter, 0.0)
+    largest = kept.abs().amax(-1, keepdim=True)
+    return torch.where(largest > 0, kept / largest, torch.zeros_like(kept))
+
+
+def _ranks(rows: Tensor, can_matter: Tensor) -> Tensor:
+    size = rows.abs().masked_fill(~can_matter, -1.0)
+    order = size.argsort(dim=-1, descending=True, stable=True)
+    ranks = torch.empty_like(order)
+    places = torch.arange(1, rows.shape[-1] + 1).expand_as(order).contiguous()
+    ranks.scatter_(-1, order, places)
+    return ranks.masked_fill(~can_matter, 0)
+
+
+def _matrix(rows: Tensor) -> Matrix:
+    return tuple(tuple(float(x) for x in row) for row in rows.tolist())

@@ -1,0 +1,225 @@
+"""The prompt itself, coloured by what its tokens did."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from am_inseq.render.glyphs import NEWLINE, glyph, label
+from am_inseq.render.palette import LEVELS, THRESHOLDS, level, swatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from am_inseq.core.view import View, ViewSpan
+    from am_inseq.render.palette import Theme
+
+_PLAIN = Style()
+_DIM = Style(dim=True)
+_FOCUS = Style(bold=True, reverse=True)
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The two texts that a view's spans count in.
+
+    Attributes:
+        prompt: what the model was given.
+        continuation: what it answered.
+    """
+
+    prompt: str
+    continuation: str
+
+
+def passage(view: View) -> Passage:
+    """The texts as far as the view knows them; characters between spans become spaces."""
+    return Passage(prompt=_joined(view, "prompt"), continuation=_joined(view, "continuation"))
+
+
+def heatmap_text(
+    view: View, row: int = 0, *, texts: Passage | None = None, theme: Theme | None = "dark"
+) -> Text:
+    """The prompt coloured by one row of the view, and the continuation on a line of its own.
+
+    Args:
+        view: what to show.
+        row: 0 for the whole output, 1 + i for the i-th generated token, which is then reversed in
+            the continuation; what comes after it is dim.
+        texts: the exact texts; rebuilt from the spans where left out.
+        theme: background of the terminal; None shows strength by underline and bold alone.
+    """
+    texts = texts or passage(view)
+    out = Text(overflow="fold", tab_size=4)
+    _append(out, texts.prompt, _prompt_runs(view, row, theme))
+    if not out.plain.endswith("\n"):
+        out.append("\n")
+    out.append("→ ", style="dim")
+    _append(out, texts.continuation.lstrip(" "), _continuation_runs(view, row, theme, texts))
+    return out
+
+
+def token_rows(view: View, *, texts: Passage | None = None, theme: Theme | None = "dark") -> Table:
+    """One coloured prompt for each generated token, below each other, the token at the left."""
+    texts = texts or passage(view)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="bold")
+    grid.add_column(overflow="fold")
+    for index, target in enumerate(view.targets):
+        line = Text(overflow="fold", tab_size=4)
+        _append(line, texts.prompt, _prompt_runs(view, index + 1, theme))
+        end = len(texts.continuation) if target.start < 0 else target.start
+        if end > 0:
+            if not line.plain.endswith("\n"):
+                line.append("\n")
+            line.append("→ ", style="dim")
+            earlier = _continuation_runs(view, index + 1, theme, texts)
+            _append(line, texts.continuation[:end].lstrip(" "), earlier)
+        line.rstrip()
+        line.append("\n")
+        grid.add_row(Text(label(target.text, 16)), line)
+    return grid
+
+
+def strongest(view: View, row: int = 0, *, limit: int = 5) -> Text:
+    """The spans that matter most to one row with their shares, in words."""
+    order = sorted(
+        (rank, column) for column, rank in enumerate(view.ranks[row]) if 0 < rank <= limit
+    )
+    named = Text(overflow="fold")
+    for rank, column in order:
+        named.append(", " if rank > 1 else "")
+        sign = "-" if view.is_signed and view.values[row][column] < 0 else ""
+        named.append(label(view.spans[column].text, 24), style="bold")
+        named.append(f" {sign}{view.shares[row][column]:.0%}")
+    return named
+
+
+def legend(view: View, *, theme: Theme | None = "dark") -> Text:
+    """What the colours mean, in one line of at most 80 cells."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    if theme is None:
+        strong, weak = round(THRESHOLDS[3] * 100), round(THRESHOLDS[1] * 100)
+        text.append("bold", style="bold underline")
+        text.append(f" ≥ {strong} % and ")
+        text.append("underlined", style="underline")
+        return text.append(f" ≥ {weak} % of the strongest score")
+    if view.is_signed:
+        text.append("against ")
+        for threshold in reversed(THRESHOLDS):
+            text.append(f" {threshold * 100:.0f} ", style=mark(-threshold, theme))
+        text.append("  ")
+    for threshold in THRESHOLDS:
+        text.append(f" {threshold * 100:.0f} ", style=mark(threshold, theme))
+    text.append(" for" if view.is_signed else " ≥")
+    return text.append("  % of the strongest score", style="dim")
+
+
+def mark(intensity: float, theme: Theme | None) -> Style:
+    """How an intensity of -1 to 1 is shown: colours, or without a theme underline and bold."""
+    step = level(intensity)
+    return _STYLES[theme][-step if intensity < 0 else step]
+
+
+def _style(step: int, theme: Theme | None) -> Style:
+    if theme is None:
+        return Style(bold=abs(step) >= LEVELS - 1 or None, underline=abs(step) >= 2 or None)
+    strength = math.copysign((0.0, *THRESHOLDS)[abs(step)], step)
+    colours = swatch(strength, theme=theme)
+    return Style(color=colours.text, bgcolor=colours.background) if colours else _PLAIN
+
+
+_THEMES: Final[tuple[Theme | None, ...]] = ("light", "dark", None)
+_STYLES: Final[dict[Theme | None, dict[int, Style]]] = {
+    theme: {step: _style(step, theme) for step in range(-LEVELS, LEVELS + 1)} for theme in _THEMES
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    start: int
+    end: int
+    style: Style
+
+
+def _prompt_runs(view: View, row: int, theme: Theme | None) -> list[_Run]:
+    return list(_span_runs(view, row, theme, "prompt"))
+
+
+def _continuation_runs(view: View, row: int, theme: Theme | None, texts: Passage) -> list[_Run]:
+    """Styles of the continuation, counted from its first character that is no space."""
+    whole = texts.continuation
+    skipped = len(whole) - len(whole.lstrip(" "))
+    runs: list[_Run] = []
+    if row > 0:
+        target = view.targets[row - 1]
+        runs = list(_span_runs(view, row, theme, "continuation"))
+        if target.start >= 0:
+            runs = [run for run in runs if run.end <= target.start]
+            runs.append(_Run(target.start, target.end, _FOCUS))
+            runs.append(_Run(target.end, len(whole), _DIM))
+    return [_Run(max(run.start - skipped, 0), run.end - skipped, run.style) for run in runs]
+
+
+def _span_runs(view: View, row: int, theme: Theme | None, part: str) -> Iterator[_Run]:
+    for span, intensity in zip(view.spans, view.intensities[row], strict=True):
+        if span.part == part:
+            yield _Run(span.start, span.end, mark(intensity, theme))
+
+
+def _append(out: Text, text: str, runs: Sequence[_Run]) -> None:
+    """Adds `text` to `out`, character by character visible, each in the style of its run."""
+    styles = [_PLAIN] * len(text)
+    for run in runs:
+        styles[run.start : run.end] = [run.style] * len(styles[run.start : run.end])
+    # One append per run of equal style: a style change inside an emoji would take it apart.
+    at = 0
+    for style, group in itertools.groupby(styles):
+        end = at + sum(1 for _ in group)
+        for line in _LINES.findall(text[at:end]):
+            _append_line(out, line, style, following=text[end : end + 1])
+        at = end
+
+
+def _append_line(out: Text, line: str, style: Style, *, following: str) -> None:
+    shown = "".join(map(glyph, line, [*line[1:], following]))
+    is_break = line.endswith("\n")
+    if is_break and not style:
+        out.append(shown.removesuffix(NEWLINE))
+        out.append(NEWLINE, style=_DIM)
+    else:
+        out.append(shown, style=style)
+    if is_break:
+        out.append("\n")
+
+
+def _joined(view: View, part: str) -> str:
+    pieces: list[str] = []
+    reached = 0
+    for span in sorted((s for s in view.spans if s.part == part), key=_start):
+        pieces.append(_placed(span.text, reached, span.start, span.end))
+        reached = max(reached, span.end)
+    if part == "continuation":
+        for target in view.targets:
+            if target.start >= reached:
+                pieces.append(_placed(target.text, reached, target.start, target.end))
+                reached = target.end
+    return "".join(pieces)
+
+
+def _placed(text: str, reached: int, start: int, end: int) -> str:
+    """`text` made to fill `start` to `end` exactly, after spaces from where the last one ended."""
+    wide = end - start
+    return " " * (start - reached) + text[:wide].ljust(wide)
+
+
+def _start(span: ViewSpan) -> int:
+    return span.start

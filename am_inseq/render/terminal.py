@@ -1,0 +1,81 @@
+"""An attribution in a terminal: the coloured prompt, then the map as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from rich.text import Text
+
+from am_inseq.render.heatmap import Passage, heatmap_text, legend, strongest, token_rows
+from am_inseq.render.table import Layout, panels, shown_spans, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from am_inseq.core.view import View
+
+__all__ = [
+    "Layout",
+    "Passage",
+    "Showing",
+    "heatmap_text",
+    "legend",
+    "panels",
+    "print_view",
+    "strongest",
+    "table",
+    "token_rows",
+]
+
+Part: TypeAlias = Literal["text", "tokens", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What of a view is printed.
+
+    Attributes:
+        parts: "text" is the prompt coloured for the whole output, "tokens" the prompt coloured for
+            each generated token, "table" the numbers.
+        max_spans: at most so many spans in the table, the strongest; 0 for all.
+        advice: how to see the spans that were left out.
+    """
+
+    parts: tuple[Part, ...] = ("text", "table")
+    max_spans: int = 40
+    advice: str = ""
+
+
+def print_view(
+    console: Console,
+    view: View,
+    *,
+    texts: Passage | None = None,
+    layout: Layout | None = None,
+    showing: Showing | None = None,
+) -> None:
+    """Prints a view: the coloured prompt, what mattered most, the legend, the tables."""
+    layout = layout or Layout(width=console.width)
+    showing = showing or Showing()
+    if "text" in showing.parts:
+        console.print(heatmap_text(view, texts=texts, theme=layout.theme))
+        console.print()
+    if "tokens" in showing.parts:
+        console.print(token_rows(view, texts=texts, theme=layout.theme))
+    console.print(Text.assemble(("strongest: ", "dim"), strongest(view)))
+    console.print(legend(view, theme=layout.theme))
+    if "table" in showing.parts:
+        _print_tables(console, view, layout=layout, showing=showing)
+
+
+def _print_tables(console: Console, view: View, *, layout: Layout, showing: Showing) -> None:
+    spans = shown_spans(view, showing.max_spans)
+    for panel in panels(view, layout=layout, spans=spans):
+        console.print()
+        console.print(panel)
+    left_out = len(shown_spans(view)) - len(spans)
+    if left_out:
+        share = 1 - sum(view.shares[0][column] for column in spans)
+        note = f"{left_out} more spans with {max(share, 0.0):.0%} of the whole are not shown"
+        console.print(Text(note + showing.advice, style="dim"))
