@@ -174,6 +174,29 @@ def test_progress_never_goes_back_and_ends_at_the_whole(method, budget):
     assert all(done < total for done, total in told[:-1])
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "variants"),
+    [
+        ("saliency", {}, 1),
+        ("input_x_gradient", {}, 1),
+        ("attention", {}, 1),
+        ("integrated_gradients", {"n_steps": 7}, 7 + 2),
+        ("occlusion", {}, None),
+    ],
+)
+def test_progress_counts_the_variants_of_the_input(method, options, variants):
+    recorder = Recorder()
+    asked = request(method, target=None, target_ids=(40, 50, 60), options=options)
+
+    out = attribute(tiny("gpt2"), asked, recorder)
+
+    told = [(done, total) for stage, done, total in recorder.progress if stage == "attributing"]
+    expected = len(out.tokens) if variants is None else variants  # every token but the last, and ()
+    assert {total for _, total in told} == {expected}
+    assert told[-1] == (expected, expected)
+    assert told[-2][0] >= expected - 1 or len(told) == 2
+
+
 def test_generation_counts_its_tokens_and_then_attribution_begins():
     recorder = Recorder()
 
