@@ -16,6 +16,7 @@ from am_inseq.core.specs import Blocks
 from am_inseq.core.task import Contrast, Task
 from am_inseq.core.tokens import Token
 from am_inseq.engine.check import Guard
+from am_inseq.engine.cost import Cost, count_tokens
 from am_inseq.engine.evaluate import Evaluator, Meter, measure
 from am_inseq.engine.reference import read_logits
 from am_inseq.engine.run import count_variants, run
@@ -33,7 +34,7 @@ from am_inseq.models.sequence import (
 from am_inseq.models.text import continuation, encode
 from am_inseq.request import SILENT, Listener, Plan, Request, plan
 
-__all__ = ["SILENT", "Listener", "Request", "attribute", "tokenize"]
+__all__ = ["SILENT", "Cost", "Listener", "Request", "attribute", "estimate", "tokenize"]
 
 
 def tokenize(model: HuggingFaceModel, text: str) -> tuple[Token, ...]:
@@ -74,6 +75,47 @@ def attribute(
         warnings=(*warnings, *attribution.diagnostics.warnings),
     )
     return replace(attribution, diagnostics=diagnostics)
+
+
+def estimate(model: HuggingFaceModel, request: Request) -> Cost:
+    """What `attribute` will cost, generation left out.
+
+    A continuation still to be generated is taken to be `max_new_tokens` long. Runs one forward over
+    the sequence, to measure the speed.
+
+    Args:
+        model: the model.
+        request: what would be attributed.
+
+    Returns:
+        tokens forward and backward, and seconds; backwards count as forwards do.
+
+    Raises:
+        InputError: the request cannot be met as it stands.
+    """
+    chosen = plan(request)
+    read = read_prompt(model, request.prompt)
+    if request.target_ids is None and request.target is None:
+        room = room_for_continuation(model, read)
+        most = request.max_new_tokens if room is None else min(request.max_new_tokens, room)
+        request = replace(request, target_ids=(read[-1].id,) * most)
+    sequence, _ = _sequence(model, request, SILENT)
+    task = _task(model, request, chosen, sequence, _explained(sequence, request))
+    read_logits(
+        model, task, request.budget, Meter(lambda _done, _expected: None)
+    )  # the first pass of a process is slow
+    started = time.perf_counter()
+    read_logits(model, task, request.budget, Meter(lambda _done, _expected: None))
+    rate = len(task.ids) / (time.perf_counter() - started)
+    size = len(task.targets)
+    if chosen.method.needs_gradients:
+        size = request.budget.for_gradients(*task.embeds.shape)
+    forward, backward = len(task.ids), 0
+    for start in range(0, len(task.targets), size):
+        part = task.group(slice(start, start + size))
+        more = count_tokens(chosen.method.run(part, **chosen.options), part)
+        forward, backward = forward + more[0], backward + more[1]
+    return Cost(forward, backward, (forward + backward) / rate)
 
 
 def _sequence(

@@ -40,13 +40,13 @@ def count_variants(steps: Steps[Any], task: Task) -> int:
     def answer(asked: Evaluation) -> Any:
         nonlocal counted
         counted += 1 if isinstance(asked, Attentions) else len(asked.variants)
-        return _zeros(asked, task)
+        return answer_with_zeros(asked, task)
 
     run(steps, answer)
     return counted
 
 
-def _zeros(asked: Evaluation, task: Task) -> Any:
+def answer_with_zeros(asked: Evaluation, task: Task) -> Any:
     """An answer of the right shape."""
     targets, (tokens, hidden) = len(task.targets), task.embeds.shape
     zero = task.embeds.new_zeros(())

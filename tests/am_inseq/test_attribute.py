@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from am_inseq.attribute import Request, attribute, plan, tokenize
+from am_inseq.attribute import Request, attribute, estimate, plan, tokenize
 from am_inseq.errors import InputError, TargetError, TextTooLongError, UnknownNameError
 from am_inseq.methods import METHODS
 from am_inseq.scores import SCORES
@@ -214,3 +214,27 @@ def test_a_method_of_ones_own_runs_without_being_registered():
     out = attribute(tiny("gpt2"), Request(prompt=PROMPT, target=TARGET, method=spec))
 
     assert out.method == "mine"
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_estimate_bounds_what_the_run_costs(method, family):
+    request = Request(prompt=PROMPT, target=TARGET, method=method)
+
+    cost = estimate(tiny(family), request)
+    real = attribute(tiny(family), request).diagnostics
+
+    assert cost.seconds > 0
+    assert real.forward_tokens <= 1.2 * cost.forward_tokens + 40
+    assert cost.forward_tokens <= 2.5 * real.forward_tokens
+    assert (cost.backward_tokens > 0) is METHODS[method].needs_gradients
+    assert cost.backward_tokens <= 2 * real.backward_tokens
+    assert real.backward_tokens <= 1.5 * cost.backward_tokens
+
+
+def test_an_estimate_does_not_need_the_continuation():
+    short, long = (
+        estimate(tiny("gpt2"), Request(prompt=PROMPT, max_new_tokens=most)) for most in (2, 8)
+    )
+
+    assert long.backward_tokens > 3 * short.backward_tokens
