@@ -23,11 +23,13 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "am-inseq needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Install one and run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
-	  { echo "python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	  { rm -rf $(VENV); echo "python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 
-$(VENV)/.torch: $(BIN)/python constraints.txt .ci/install_torch.py
+$(VENV)/.torch: $(BIN)/python constraints.txt .ci/install_torch.py $(if $(TORCH_INDEX),FORCE)
 	@$(BIN)/python .ci/install_torch.py "$(TORCH_INDEX)"
 	@touch $@
+
+FORCE:
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 	@echo "installing am-inseq into $(VENV)"
@@ -76,7 +78,7 @@ generate: $(VENV)/.installed
 
 .venv-inseq/.installed: $(VENV)/.installed bench/requirements-inseq.txt
 	@echo "installing inseq 0.7.1 into .venv-inseq, for the comparison"
-	@$(PYTHON) -m venv .venv-inseq
+	@$(PYTHON) -m venv .venv-inseq || { rm -rf .venv-inseq; exit 1; }
 	@.venv-inseq/bin/python .ci/install_torch.py "$(TORCH_INDEX)"
 	@.venv-inseq/bin/python -m pip --disable-pip-version-check -q install -r bench/requirements-inseq.txt
 	@touch $@
@@ -85,6 +87,6 @@ bench: $(VENV)/.installed .venv-inseq/.installed
 	@$(OFFLINE) $(BIN)/python bench/compare.py
 
 clean:
-	@-[ -x $(BIN)/am-inseq ] && $(BIN)/am-inseq daemon stop >/dev/null 2>&1
-	rm -rf $(VENV) .venv-inseq .cache vscode-extension/node_modules vscode-extension/dist vscode-extension/out
+	rm -rf $(VENV) .venv-inseq .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf vscode-extension/node_modules vscode-extension/dist vscode-extension/out vscode-extension/*.vsix
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

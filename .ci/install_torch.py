@@ -44,7 +44,8 @@ def main() -> int:
     hint = "another build: make install TORCH_INDEX=https://download.pytorch.org/whl/cu128"
     if index:
         print(f"installing {requirement} from {index}", flush=True)
-        return subprocess.call([*PIP, "-q", "install", requirement, "--index-url", index])
+        command = [*PIP, "-q", "install", "--force-reinstall", requirement, "--index-url", index]
+        return subprocess.call(command)
     default = chosen_by_default(requirement)
     has_small_default = platform.system() == "Darwin" or default.startswith("file:")
     if not has_small_default and platform.system() == "Linux":

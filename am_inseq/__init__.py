@@ -1,6 +1,7 @@
 """Which words of a prompt made a model say what it said.
 
-Names are loaded when first used (PEP 562), so that `import am_inseq` costs nothing.
+Names are loaded when first used (PEP 562), so that `import am_inseq` costs nothing. The functional
+core's verb is `am_inseq.attribute.attribute`; `am_inseq.attribute` itself is that module.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from am_inseq.core.names import VERSION
 __version__: Final = VERSION
 
 if TYPE_CHECKING:
-    from am_inseq.attribute import Listener, Request, attribute, tokenize
+    from am_inseq.attribute import Cost, Listener, Request, estimate, tokenize
     from am_inseq.core.attribution import Attribution
     from am_inseq.face.lists import (
         explain,
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, str]] = {
     "Attribution": "am_inseq.core.attribution",
     "AttributionModel": "am_inseq.face.model",
+    "Cost": "am_inseq.attribute",
     "FeatureAttributionOutput": "am_inseq.face.output",
     "Listener": "am_inseq.attribute",
     "Request": "am_inseq.attribute",
-    "attribute": "am_inseq.attribute",
     "connect": "am_inseq.face.remote",
+    "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
@@ -45,11 +47,12 @@ _HOMES: Final[dict[str, str]] = {
 __all__ = [
     "Attribution",
     "AttributionModel",
+    "Cost",
     "FeatureAttributionOutput",
     "Listener",
     "Request",
-    "attribute",
     "connect",
+    "estimate",
     "explain",
     "list_feature_attribution_methods",
     "list_step_functions",

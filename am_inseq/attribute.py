@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -66,7 +66,7 @@ def attribute(
     """
     started = time.perf_counter()
     chosen = plan(request)
-    with model.watched(listener.checkpoint):
+    with model.lock, model.watched(listener.checkpoint):
         sequence, warnings = _sequence(model, request, listener)
         attribution = _Run(model, request, chosen, sequence, listener).finish()
     diagnostics = replace(
@@ -94,6 +94,11 @@ def estimate(model: HuggingFaceModel, request: Request) -> Cost:
         InputError: the request cannot be met as it stands.
     """
     chosen = plan(request)
+    with model.lock:
+        return _estimate(model, request, chosen)
+
+
+def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
     read = read_prompt(model, request.prompt)
     if request.target_ids is None and request.target is None:
         room = room_for_continuation(model, read)
@@ -128,7 +133,7 @@ def _sequence(
     if request.target_ids is not None:
         follow = list(request.target_ids)
     elif request.target is not None:
-        follow = target_ids(model, request.prompt, read, request.target)
+        follow, warnings = target_ids(model, request.prompt, read, request.target)
     else:
         room = room_for_continuation(model, read)
         most = request.max_new_tokens if room is None else min(request.max_new_tokens, room)
@@ -172,10 +177,15 @@ class _Run:
     ) -> None:
         self.model, self.request, self.plan = model, request, chosen
         self.sequence, self.listener = sequence, listener
-        self.positions = _explained(sequence, request)
+        contrasted = _contrast(model, request, sequence)
+        partners = _partners(sequence, contrasted, request) if contrasted else None
+        self.positions = _explained(sequence, request, partners)
         self.meter = Meter(self._report)
         task = _task(model, request, chosen, sequence, self.positions)
-        self.other = _contrast_task(model, request, sequence, self.positions)
+        self.other: Task | None = None
+        if contrasted is not None and partners is not None:
+            paired = [partners[position] for position in self.positions]
+            self.other = _task(model, request, chosen, contrasted, paired)
         contrast = None if self.other is None else Contrast(self.other.target_ids)
         self.task = replace(task, contrast=contrast)
         self.guard = Guard(model.name, model.number_type, task.target_ids, lambda: self._read(task))
@@ -202,6 +212,7 @@ class _Run:
         size = targets
         if spec.needs_gradients:
             size = self.request.budget.for_gradients(*task.embeds.shape)
+            size = min(size, self.listener.block_targets or size)
         starts = range(0, targets, size)
         ends = [min(start + size, targets) for start in starts]
         parts = [task]
@@ -288,12 +299,15 @@ def _residual_warnings(residual: Block | None, blocks: Blocks, unit: str) -> tup
     return (f"{missed} in {int(bad.sum())} of {len(bad)} targets; raise n_steps",)
 
 
-def _explained(sequence: TokenSequence, request: Request) -> tuple[int, ...]:
-    """Positions on the token axis of the targets that were asked for."""
+def _explained(
+    sequence: TokenSequence, request: Request, able: Container[int] | None = None
+) -> tuple[int, ...]:
+    """Positions on the token axis of the targets that were asked for, and are `able`."""
     chosen = sequence.targets if request.explain is None else sequence.targets[request.explain]
     length = len(sequence.tokens) - sequence.encoder
     start, end, _ = slice(*request.positions).indices(length)
-    positions = tuple(sorted(p for p in chosen if start <= p - sequence.encoder < end))
+    within = (p for p in sorted(chosen) if start <= p - sequence.encoder < end)
+    positions = tuple(p for p in within if able is None or p in able)
     if not positions:
         raise TargetError(
             f"no target is left: the continuation has {len(sequence.targets)} tokens and the "
@@ -339,27 +353,25 @@ def _task(
     )
 
 
-def _contrast_task(
-    model: HuggingFaceModel,
-    request: Request,
-    sequence: TokenSequence,
-    positions: Sequence[int],
-) -> Task | None:
-    """The contrast sequence, with the token that each target is contrasted with as its targets.
-
-    Sequences of different lengths are paired from the right end, as inseq pairs them; a target
-    that no contrast token is left for is paired with the last one.
-    """
+def _contrast(
+    model: HuggingFaceModel, request: Request, sequence: TokenSequence
+) -> TokenSequence | None:
+    """The sequence that the targets are contrasted with, if there is one."""
     if request.contrast_target is None:
         return None
     read = sequence.tokens[: sequence.encoder or sequence.targets[0]]
-    follow = target_ids(model, request.prompt, read, request.contrast_target)
-    other = compose(model, request.prompt, read, follow)
+    follow, _ = target_ids(model, request.prompt, read, request.contrast_target)
+    return compose(model, request.prompt, read, follow)
+
+
+def _partners(sequence: TokenSequence, other: TokenSequence, request: Request) -> dict[int, int]:
+    """Each target's position to that of the contrast token it is paired with."""
+    if request.contrast_alignment == "start":
+        return dict(zip(sequence.targets, other.targets, strict=False))
     shift = len(other.tokens) - len(sequence.tokens)
-    first = other.targets[0] if other.encoder else 1
-    last = len(other.tokens) - 1
-    paired = [p + shift if p + shift >= first else last for p in positions]
-    return _task(model, request, plan(request), other, paired)
+    return {
+        p: p + shift if p + shift in other.targets else other.targets[-1] for p in sequence.targets
+    }
 
 
 def _stitch(finished: Sequence[Blocks], tokens: int) -> Blocks:

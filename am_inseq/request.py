@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.names import AUTO
@@ -30,6 +30,9 @@ class Request:
         target: the text that follows it and is explained; None: the model generates it.
         target_ids: the same as ids; wins over `target`.
         contrast_target: another text that could follow, for contrastive scores.
+        contrast_alignment: how targets are paired with the contrast's tokens: "start": the first
+            with the first, and only targets that have a partner are explained; "end", as inseq
+            does: the last with the last, and targets without a partner with the contrast's last.
         method: name of a method, or a `MethodSpec` of your own; "auto": saliency, or occlusion
             with a contrast target.
         options: the method's options.
@@ -53,6 +56,7 @@ class Request:
     target: str | None = None
     target_ids: tuple[int, ...] | None = None
     contrast_target: str | None = None
+    contrast_alignment: Literal["start", "end"] = "start"
     method: str | MethodSpec = AUTO
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     score: str | ScoreSpec = AUTO
@@ -72,7 +76,14 @@ class Request:
 
 
 class Listener:
-    """Hears how a run goes; override what is of interest. Called on the thread that runs."""
+    """Hears how a run goes; override what is of interest. Called on the thread that runs.
+
+    Attributes:
+        block_targets: partial attributions come after so many targets, where the method can give
+            them; None: only as the memory budget groups them.
+    """
+
+    block_targets: int | None = None
 
     def checkpoint(self) -> None:
         """Called at every block of the network; raise `CancelledError` to stop."""

@@ -28,6 +28,11 @@ class Cuts:
     ends: tuple[int, ...]
     targets: tuple[tuple[int, int], ...]
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """The first decoder position of each piece."""
+        return (0, *self.ends[:-1])
+
 
 def cut(positions: Int[Tensor, " target"], length: int, longest: int) -> Cuts:
     """Pieces of at most `length` positions around ascending `positions`.

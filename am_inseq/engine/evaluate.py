@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from am_inseq.core.evaluation import (
+    INPUT,
     AttentionMaps,
     Attentions,
     Contributions,
@@ -25,10 +26,12 @@ from am_inseq.core.evaluation import (
 from am_inseq.core.model import Inputs, Model, Piece, Readout
 from am_inseq.core.specs import BoundScore, Outcome
 from am_inseq.core.task import Contrast, Task
-from am_inseq.engine.chain import cut, pull_back
+from am_inseq.engine.chain import Cuts, cut, pull_back
 from am_inseq.engine.check import Guard
 from am_inseq.engine.inputs import batches, decoder_length, embed_rows, id_rows, predicted_at
 from am_inseq.engine.memory import ONE_ROW, Budget, shrinking
+
+Chained: TypeAlias = tuple[list[Piece], Tensor | None, Tensor | None]
 
 
 @dataclass(slots=True)
@@ -163,12 +166,14 @@ class Evaluator:
             targets, tokens, task.embeds.shape[-1], dtype=_wide(task.embeds.dtype)
         ).to(task.embeds.device)
         rows = min(self._rows(budget), max(1, budget.vectors // (targets * tokens)))
-        starts = range(0, len(asked.variants), rows)
-        for start in starts:
+        chained = targets > 1 and self.model.can_chain()
+        if chained and INPUT not in asked.variants:
+            self._check_chain(budget)
+        for start in range(0, len(asked.variants), rows):
             self.checkpoint()
             chunk = list(asked.variants[start : start + rows])
             weights = torch.tensor(asked.weights[start : start + rows]).to(gradient)
-            if targets > 1 and self.model.can_chain():
+            if chained:
                 self._add_chained(gradient, chunk, weights, budget)
             else:
                 self._add_gradients(gradient, chunk, weights, budget)
@@ -200,6 +205,24 @@ class Evaluator:
                     gradient[chosen, place[0] : place[1]] += part
                 self.meter.backward_tokens += len(moved) * length * (chosen.stop - chosen.start)
 
+    def _chain(self, inputs: Inputs, moved: list[Moved], budget: Budget) -> tuple[Cuts, Chained]:
+        """The rows read piece by piece; the guard sees those that are the input itself."""
+        task, rows = self.task, len(moved)
+        at = predicted_at(task)
+        longest = max(budget.piece, budget.vectors // (len(at) * rows))
+        cuts = cut(at, budget.piece, longest)
+        places = [at[a:b] - start for (a, b), start in zip(cuts.targets, cuts.starts, strict=True)]
+        self.meter.forward_tokens += rows * int(task.targets[-1])
+        pieces, leaf, states = self.model.chain(inputs, cuts.ends, places)
+        self._compare(torch.cat([piece.read.logits for piece in pieces], dim=1), moved)
+        return cuts, (pieces, leaf, states)
+
+    @torch.no_grad()
+    def _check_chain(self, budget: Budget) -> None:
+        """Shows the guard the input itself, for paths that do not pass through it."""
+        with self.model.batched_backward():
+            self._chain(embed_rows(self.task, [INPUT]), [INPUT], budget)
+
     def _add_chained(
         self,
         gradient: Float[Tensor, "target token hidden"],
@@ -212,22 +235,16 @@ class Evaluator:
         inputs = embed_rows(task, moved)
         if inputs.encoder is not None:
             inputs.encoder.requires_grad_()
-        at = predicted_at(task)
-        longest = max(budget.piece, budget.vectors // (len(at) * rows))
-        cuts = cut(at, budget.piece, longest)
-        starts = (0, *cuts.ends[:-1])
-        self.meter.forward_tokens += rows * int(task.targets[-1])
+        targets = len(task.targets)
         with torch.enable_grad(), self.model.batched_backward():
-            places = [at[a:b] - start for (a, b), start in zip(cuts.targets, starts, strict=True)]
-            pieces, leaf, states = self.model.chain(inputs, cuts.ends, places)
-            self._compare(torch.cat([piece.read.logits for piece in pieces], dim=1), moved)
+            cuts, (pieces, leaf, states) = self._chain(inputs, moved, budget)
             pulls = [
                 self._pull(piece, slice(*chosen), weights) if chosen[0] < chosen[1] else None
                 for piece, chosen in zip(pieces, cuts.targets, strict=True)
             ]
             back, to_states = pull_back(pieces, pulls, leaf)
-            for start, end, part in zip(starts, cuts.ends, back, strict=True):
-                first = len(at) - len(part)
+            for start, end, part in zip(cuts.starts, cuts.ends, back, strict=True):
+                first = targets - len(part)
                 gradient[first:, task.encoder + start : task.encoder + end] += part
                 self.meter.backward_tokens += rows * len(part) * (end - start)
             if inputs.encoder is not None and states is not None and to_states is not None:
@@ -235,7 +252,7 @@ class Evaluator:
                     [states], [inputs.encoder], [to_states], is_grads_batched=True
                 )[0]
                 gradient[:, : task.encoder] += many.sum(1)
-                self.meter.backward_tokens += rows * len(at) * task.encoder
+                self.meter.backward_tokens += rows * targets * task.encoder
 
     def _pull(
         self, piece: Piece, chosen: slice, weights: Float[Tensor, " row"]

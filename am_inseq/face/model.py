@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from am_inseq.attribute import Listener, Request, attribute
 from am_inseq.core.attribution import Attribution
@@ -59,7 +59,8 @@ class AttributionModel(nn.Module):
         for text in texts:
             ids = [token.id for token in read_prompt(self.loaded, text)]
             options, most = self._generation(generation_args)
-            new = generate(self.loaded, ids, max_new_tokens=most, options=options)
+            with self.loaded.lock:
+                new = generate(self.loaded, ids, max_new_tokens=most, options=options)
             whole = new if self.loaded.has_encoder else [*ids, *new]
             written.append(self.decode(whole))
         return written
@@ -84,7 +85,7 @@ class AttributionModel(nn.Module):
         attr_pos_end: int | None = None,
         show_progress: bool = True,
         attribute_target: bool = False,
-        step_scores: Sequence[str] = (),
+        step_scores: str | Sequence[str] = (),
         include_eos_baseline: bool = False,
         attributed_fn: str | None = None,
         batch_size: int | None = None,
@@ -120,9 +121,9 @@ class AttributionModel(nn.Module):
         """
         del batch_size  # every text is its own batch: nothing of one can reach another
         started = time.perf_counter()
-        texts = [input_texts] if isinstance(input_texts, str) else list(input_texts)
-        if not texts:
-            raise InputError("input_texts is empty; give at least one text")
+        texts = _texts("input_texts", input_texts)
+        if isinstance(step_scores, str):
+            step_scores = [step_scores]
         forced = _one_for_each(texts, generated_texts, "generated_texts")
         contrasts = _one_for_each(texts, kwargs.pop("contrast_targets", None), "contrast_targets")
         name = method or self.attribution_method
@@ -140,6 +141,7 @@ class AttributionModel(nn.Module):
                     prompt=text,
                     target=_continuation(self.loaded, text, forced[index]),
                     contrast_target=_continuation(self.loaded, text, contrasts[index]),
+                    contrast_alignment="end",
                     method=name,
                     score=score,
                     step_scores=tuple(step_scores),
@@ -193,12 +195,26 @@ def _generated(loaded: HuggingFaceModel, result: Attribution) -> str:
     return result.continuation if loaded.has_encoder else result.prompt + result.continuation
 
 
+def _texts(name: str, given: Any) -> list[str]:
+    """One text or several as a list of at least one.
+
+    Raises:
+        InputError: it is something else.
+    """
+    many = [given] if isinstance(given, str) else given
+    if not isinstance(many, list | tuple) or not all(isinstance(one, str) for one in many):
+        raise InputError(f"{name} takes a text or a list of texts, not {type(given).__name__}")
+    if not many:
+        raise InputError(f"{name} is empty; give at least one text")
+    return list(many)
+
+
 def _one_for_each(
     texts: list[str], given: str | Sequence[str] | None, name: str
 ) -> list[str | None]:
     if given is None:
         return [None] * len(texts)
-    many = [given] if isinstance(given, str) else list(given)
+    many = _texts(name, given)
     if len(many) != len(texts):
         raise InputError(f"{name} has {len(many)} texts for {len(texts)} inputs; give one for each")
     return list(many)
@@ -262,7 +278,8 @@ def load_model(
     """A model ready to be attributed.
 
     Args:
-        model: "demo/en-fr", "demo/lm", a local folder, a hub id, or a loaded transformers model.
+        model: "demo/en-fr", "demo/lm", a local folder, a hub id, or a loaded transformers model,
+            which is put in evaluation mode with its parameters frozen.
         attribution_method: name of the method to use; it can also be given to `attribute`.
         tokenizer: the tokenizer of a loaded model; looked up by the model's name if not given.
         device: "cpu", "cuda:0", …; "auto" takes CUDA where it is.
@@ -280,8 +297,13 @@ def load_model(
         return AttributionModel(
             load.load_model(model, device=device, dtype=dtype), attribution_method
         )
+    if (device, dtype) != ("auto", "auto"):
+        raise InputError(
+            "device and dtype are for models that are loaded by name; move or convert a loaded "
+            "model yourself before it is given"
+        )
     name = str(model.config.name_or_path or type(model).__name__)
     if tokenizer is None or isinstance(tokenizer, str):
-        tokenizer = AutoTokenizer.from_pretrained(tokenizer or name)
+        tokenizer = load.load_tokenizer(tokenizer or name)
     loaded = huggingface.wrap(model, tokenizer, name=name)
     return AttributionModel(loaded, attribution_method)

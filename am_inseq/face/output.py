@@ -13,7 +13,7 @@ from torch import Tensor
 from am_inseq.core.attribution import Attribution, Block
 from am_inseq.core.view import View
 from am_inseq.ops.normalize import share_of_column
-from am_inseq.ops.view import make_view
+from am_inseq.ops.view import keep_spans, make_view
 from am_inseq.render.stdout import show_view
 
 
@@ -88,7 +88,10 @@ class FeatureAttributionSequenceOutput:
             rows = flat.target_attributions.nan_to_num(0.0)
             values[:, encoder : encoder + len(rows)] = rows.T
         blocks = {"shown": Block(values, ("target", "token"))}
-        return make_view(replace(shown, blocks=blocks, primary="shown", is_signed=False))
+        view = make_view(replace(shown, blocks=blocks, primary="shown", is_signed=False))
+        if flat.target_attributions is not None:
+            return view
+        return keep_spans(view, lambda span: span.tokens[0] < encoder)  # the rest has no scores
 
     def show(self) -> None:
         """Prints the coloured text and the table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -31,6 +32,7 @@ class HuggingFaceModel:
         tokenizer: its tokenizer.
         is_demo: whether it is one of the embedded demo models.
         scales: how its embeddings are scaled on the way in, measured at load.
+        lock: held by whoever runs it; hooks and kernels are set on the network itself.
     """
 
     name: str
@@ -38,6 +40,7 @@ class HuggingFaceModel:
     tokenizer: Any
     is_demo: bool
     scales: Scales
+    lock: threading.RLock = field(default_factory=threading.RLock)
     _probed: list[bool] = field(default_factory=list[bool])
 
     @property
@@ -240,6 +243,8 @@ def chain_is_exact(model: HuggingFaceModel) -> bool:
                     tail.hidden.sum(), [pieces[1].leaf, *pieces[1].past]
                 )
                 before = torch.autograd.grad(pieces[0].new, pieces[0].leaf, left)[0]
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
             return False
     found = torch.cat([before, here], dim=1)

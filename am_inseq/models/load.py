@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,18 @@ logger = logging.getLogger(__name__)
 _DTYPES: Final = {
     name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")
 }
+
+
+DOWNLOAD: Final = "AM_INSEQ_DOWNLOAD"
+_TOKENIZER_FILES: Final = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "spiece.model",
+    "source.spm",
+    "vocab.json",
+    "vocab.txt",
+)
 
 
 def load_model(name: str, *, device: str = "auto", dtype: str = "auto") -> HuggingFaceModel:
@@ -57,6 +71,16 @@ def pick_device(name: str) -> str:
             torch.device(name)
         except RuntimeError as error:
             raise UnknownNameError("device", name, ("cpu", "cuda", "cuda:0", "mps")) from error
+        kind, _, number = name.partition(":")
+        if kind not in {"cpu", "cuda", "mps"} or (number and kind != "cuda"):
+            raise UnknownNameError("device", name, ("cpu", "cuda", "cuda:0", "mps"))
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise UnsupportedError(
+                "no CUDA device can be used here: there is none, or torch is a CPU build; use the "
+                "device cpu, or install a CUDA build (make install TORCH_INDEX=…)"
+            )
+        if kind == "mps" and not torch.backends.mps.is_available():
+            raise UnsupportedError("no MPS device can be used here; use the device cpu")
         return name
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
@@ -82,6 +106,11 @@ def _locate(name: str) -> str:
             f"the folder {name!r} holds no .safetensors file; other formats can run code when "
             "they are opened, so convert it once with model.save_pretrained(folder)"
         )
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise ModelNotFoundError(
+            f"the folder {name!r} holds no tokenizer files; save the model's tokenizer there with "
+            "tokenizer.save_pretrained(folder)"
+        )
     return str(folder)
 
 
@@ -90,14 +119,22 @@ def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        config = transformers.AutoConfig.from_pretrained(source)
+        config = transformers.AutoConfig.from_pretrained(source, local_files_only=_is_local())
         family = (
             transformers.AutoModelForSeq2SeqLM
             if config.is_encoder_decoder
             else transformers.AutoModelForCausalLM
         )
-        network = family.from_pretrained(source, dtype=dtype, use_safetensors=True)
-        return network, transformers.AutoTokenizer.from_pretrained(source)
+        loaded: Any = family.from_pretrained(
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            local_files_only=_is_local(),
+        )
+        network, found = loaded
+        _check_complete(name, found)
+        return network, load_tokenizer(source)
     except (SafetensorError, json.JSONDecodeError) as error:
         raise WeightsError(f"a file of {name!r} is corrupt ({error}); copy it again") from error
     except OSError as error:
@@ -112,6 +149,37 @@ def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
         transformers_logging.enable_progress_bar()
 
 
+def _is_local() -> bool:
+    """Whether only what is on this machine may be read; nothing is downloaded unasked."""
+    return os.environ.get(DOWNLOAD, "") in {"", "0"}
+
+
+def load_tokenizer(source: str) -> Any:
+    """The tokenizer of a folder or hub id.
+
+    Raises:
+        ModelNotFoundError: there is none on this machine.
+    """
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source, local_files_only=_is_local())
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"no tokenizer was found for {source!r}; save it beside the model with "
+            "tokenizer.save_pretrained(folder), or pass the tokenizer itself"
+        ) from error
+
+
+def _check_complete(name: str, found: Any) -> None:
+    """Refuses weights that transformers would make up."""
+    missing = sorted(str(key) for key in found.get("missing_keys") or ())
+    if missing:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        raise WeightsError(
+            f"{len(missing)} weights of {name!r} are missing ({shown}) and would be random; the "
+            "files are incomplete or belong to another kind of model: copy them again"
+        )
+
+
 def _not_found(name: str, source: str, error: OSError) -> Exception:
     text = str(error)
     if "safetensors" in text:
@@ -121,10 +189,12 @@ def _not_found(name: str, source: str, error: OSError) -> Exception:
         )
     if Path(source).is_dir():
         return WeightsError(f"a file of {name!r} cannot be read ({text.splitlines()[0][:200]})")
+    known = {short: key for key in DEMO_MODELS for short in (key, key.removeprefix(DEMO_PREFIX))}
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {known[near[0]]!r}? " if near else ""
     return ModelNotFoundError(
-        f"no model is named {name!r} here and the hub cannot be asked (no network, or offline "
-        f"mode); check the name, download it first, or use {', '.join(sorted(DEMO_MODELS))} "
-        "or a local folder"
+        f"no model is named {name!r} on this machine; {hint}use {', '.join(sorted(DEMO_MODELS))}, "
+        f"a local folder, or set {DOWNLOAD}=1 to download it from the hub"
     )
 
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from am_inseq.core.tokens import Token
-from am_inseq.errors import InputError, TargetError, TextTooLongError
+from am_inseq.errors import InputError, TargetError, TextTooLongError, UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.text import continuation, encode
 
 _RELATIVE = frozenset({"t5", "mt5", "umt5", "longt5", "switch_transformers", "bloom", "mpt"})
+_APART = (
+    "prompt and target are tokenised apart, because together their border falls inside a token; "
+    "if a space belongs between them, begin the target with it"
+)
 _LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 
 
@@ -76,29 +80,36 @@ def room_for_continuation(model: HuggingFaceModel, prompt: Sequence[Token]) -> i
     return limit - 1 if model.has_encoder else limit - len(prompt)
 
 
-def target_ids(model: HuggingFaceModel, prompt: str, read: Sequence[Token], text: str) -> list[int]:
-    """The ids of a forced continuation.
+def target_ids(
+    model: HuggingFaceModel, prompt: str, read: Sequence[Token], text: str
+) -> tuple[list[int], tuple[str, ...]]:
+    """The ids of a forced continuation, and what the user should know about them.
 
     A decoder-only model's prompt and continuation are tokenised together where that leaves the
-    prompt's tokens as they are, else apart.
+    prompt's tokens as they are, else apart, with a warning.
 
     Raises:
-        TargetError: it has no token.
+        TargetError: it has no token, or repeats the prompt.
     """
     if not text:
         raise TargetError("the target is empty; give the text whose tokens are to be explained")
     if model.has_encoder:
         tokens = encode(model.tokenizer, text, side="decoder", as_target=True)
-        return [token.id for token in tokens]
+        return [token.id for token in tokens], ()
+    if len(prompt.split()) > 1 and text.startswith(prompt):
+        raise TargetError(
+            "the target repeats the prompt; give only the text that follows the prompt, with the "
+            "space that stands between them"
+        )
     before = [token.id for token in read]
     whole = encode(model.tokenizer, prompt + text, side="decoder")
     ids = _end_trimmed(model, [token.id for token in whole])
     if ids[: len(before)] == before and len(ids) > len(before):
-        return ids[len(before) :]
+        return ids[len(before) :], ()
     alone: list[int] = model.tokenizer(text, add_special_tokens=False)["input_ids"]
     if not alone:
         raise TargetError("the model's tokenizer finds no token in the target")
-    return list(alone)
+    return list(alone), (_APART,)
 
 
 def _end_trimmed(model: HuggingFaceModel, ids: list[int]) -> list[int]:
@@ -142,7 +153,9 @@ def _start_token(model: HuggingFaceModel) -> Token:
         getattr(config, "bos_token_id", None),
         getattr(config, "pad_token_id", None),
     )
-    start = next(int(c) for c in candidates if isinstance(c, int))
+    start = next((int(c) for c in candidates if isinstance(c, int)), None)
+    if start is None:
+        raise UnsupportedError("the model's configuration names no token for the decoder to start")
     piece: Any = model.tokenizer.convert_ids_to_tokens([start])[0]
     return Token(start, str(piece), str(piece), "decoder", "special", -1, -1)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from am_inseq.core.tokens import Part, Side, Token
-from am_inseq.numerics.graphemes import Range, snap_to_graphemes
+from am_inseq.numerics.graphemes import Range, grapheme_bounds, snap_to_graphemes
 
 _CONTEXT = 6  # prompt tokens that the first generated token is decoded after
+_PATHS = 16  # ways to place pieces that are followed side by side
+_JUMP = 12  # what skipping text costs at most, in unplaced characters
 _BROKEN = "\ufffd"  # what a decoder prints for bytes that are not yet a character
 
 
@@ -102,12 +105,21 @@ def _as_byte(piece: str) -> str:
     return chr(value) if value < 128 else _BROKEN
 
 
+class _Path(NamedTuple):
+    """One way to place the first pieces, linked from its last piece to its first."""
+
+    cost: int
+    start: int | None  # where the last piece begins; None: nowhere
+    before: _Path | None
+
+
 def align_pieces(text: str, surfaces: Sequence[str]) -> list[Range]:
     """Where each piece stands in the text, for tokenizers that do not say.
 
-    Monotone: each piece is looked for from where the piece before it ended, in the text folded to
-    compatibility form with white space left out; what no piece claims goes to the unknown or byte
-    pieces between its neighbours.
+    Places the pieces in order, in the text folded to compatibility form with white space left out,
+    such that few of their characters stay unplaced and little text is skipped; unknown pieces may
+    stand for any text. What no piece claims goes to the unplaced pieces there, else to the piece
+    before it.
 
     Args:
         text: what a person wrote.
@@ -117,65 +129,104 @@ def align_pieces(text: str, surfaces: Sequence[str]) -> list[Range]:
         half-open ranges, ascending; empty for special tokens.
     """
     folded, origin = _fold(text)
-    starts: list[int | None] = []
-    ends: list[int] = []
-    cursor = 0
-    for index, surface in enumerate(surfaces):
-        wanted = _fold(surface.replace(_BROKEN, ""))[0]
-        found = -1
-        if wanted:
-            gap = index > 0 and any(_BROKEN in s for s in surfaces[max(0, index - 8) : index])
-            found = folded.find(wanted, cursor)
-            if found > cursor and not gap and starts and starts[-1] is not None:
-                found = cursor if folded.startswith(wanted, cursor) else found
-        if found < 0:
-            starts.append(None if surface else -1)
-            ends.append(cursor)
-            continue
-        starts.append(found)
-        cursor = found + len(wanted)
-        ends.append(cursor)
-    return _fill(starts, ends, origin, len(folded))
+    wanted = [_fold(surface.replace(_BROKEN, ""))[0] for surface in surfaces]
+    starts = _place(folded, wanted, [_BROKEN in surface for surface in surfaces])
+    return _fill(surfaces, starts, [len(piece) for piece in wanted], origin)
 
 
 def _fold(text: str) -> tuple[str, list[Range]]:
-    """`text` in compatibility form without white space, and where each character came from."""
+    """`text` in compatibility form without white space, and where each character came from.
+
+    Folded one user-visible character at a time: a letter and its accents become one.
+    """
     folded: list[str] = []
     origin: list[Range] = []
-    for place, character in enumerate(text):
-        for part in unicodedata.normalize("NFKC", character):
+    for start, end in itertools.pairwise(grapheme_bounds(text)):
+        for part in unicodedata.normalize("NFKC", text[start:end]):
             if not part.isspace():
                 folded.append(part)
-                origin.append((place, place + 1))
+                origin.append((start, end))
     return "".join(folded), origin
 
 
+def _place(folded: str, wanted: Sequence[str], is_unknown: Sequence[bool]) -> Sequence[int | None]:
+    """Where each piece begins in `folded`; None for those that are nowhere.
+
+    Follows the cheapest few ways side by side. A piece that stands right where the one before it
+    ended is placed there; any other may be left unplaced or lie beyond text that is skipped.
+    """
+    paths = {(0, False): _Path(0, None, None)}  # by where they end, and whether in unknown text
+    for piece, unknown in zip(wanted, is_unknown, strict=True):
+        longer: dict[tuple[int, bool], _Path] = {}
+        for (cursor, is_open), path in paths.items():
+            found = folded.find(piece, cursor) if piece else -1
+            if found >= 0:
+                cost = path.cost + _jump(found - cursor, is_open=is_open)
+                _keep(longer, (found + len(piece), False), _Path(cost, found, path))
+            if found != cursor or is_open:
+                cost = path.cost + len(piece)
+                _keep(longer, (cursor, is_open or unknown), _Path(cost, None, path))
+        cheapest = sorted(longer.items(), key=lambda entry: entry[1].cost)
+        paths = dict(cheapest[:_PATHS])
+    last: dict[tuple[int, bool], _Path] = {}
+    for (cursor, is_open), path in paths.items():
+        cost = path.cost + _jump(len(folded) - cursor, is_open=is_open)
+        _keep(last, (len(folded), False), path._replace(cost=cost))
+    path = last[len(folded), False]
+    starts: list[int | None] = []
+    while path.before is not None:
+        starts.append(path.start)
+        path = path.before
+    return starts[::-1]
+
+
+def _jump(length: int, *, is_open: bool) -> int:
+    """What it costs to skip that much text; unknown pieces may stand for any."""
+    return 0 if is_open else min(length, _JUMP)
+
+
+def _keep(paths: dict[tuple[int, bool], _Path], end: tuple[int, bool], path: _Path) -> None:
+    if end not in paths or path.cost < paths[end].cost:
+        paths[end] = path
+
+
 def _fill(
-    starts: list[int | None], ends: list[int], origin: list[Range], length: int
+    surfaces: Sequence[str],
+    starts: Sequence[int | None],
+    lengths: Sequence[int],
+    origin: Sequence[Range],
 ) -> list[Range]:
-    """Ranges in the original text; runs of unplaced pieces share the stretch left for them."""
+    """Ranges in the original text; every folded character is in that of some piece."""
+    lows: list[int] = []  # for each piece: where the last one placed up to it ends
+    highs: list[int] = []  # for each piece: where the first one placed after it begins
+    low, high = 0, len(origin)
+    for start, length in zip(starts, lengths, strict=True):
+        low = low if start is None else start + length
+        lows.append(low)
+    for start in reversed(starts):
+        highs.append(high)
+        high = high if start is None else start
+    highs.reverse()
+    unplaced = [bool(s) and start is None for s, start in zip(surfaces, starts, strict=True)]
+    claimed = {low for low, claims in zip(lows, unplaced, strict=True) if claims}
+    is_first = 0 not in claimed
     ranges: list[Range] = []
     for index, start in enumerate(starts):
-        if start == -1:
-            here = origin[ends[index]][0] if ends[index] < length else _end(origin)
-            ranges.append((here, here))
-            continue
+        first, end = lows[index], highs[index]
         if start is not None:
-            ranges.append((origin[start][0], origin[ends[index] - 1][1]))
-            continue
-        low = ends[index]
-        later = (s for s in starts[index + 1 :] if s is not None and s >= 0)
-        high = next(later, length)
-        if high > low:
-            ranges.append((origin[low][0], origin[high - 1][1]))
-        else:
-            here = origin[low][0] if low < length else _end(origin)
-            ranges.append((here, here))
+            first, is_first = (0 if is_first else start), False
+            end = lows[index] if lows[index] in claimed else end
+        elif not unplaced[index]:
+            end = first
+        ranges.append(_original(first, end, origin))
     return ranges
 
 
-def _end(origin: list[Range]) -> int:
-    return origin[-1][1] if origin else 0
+def _original(start: int, end: int, origin: Sequence[Range]) -> Range:
+    if start < end:
+        return origin[start][0], origin[end - 1][1]
+    here = origin[start][0] if start < len(origin) else (origin[-1][1] if origin else 0)
+    return here, here
 
 
 def continuation(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -46,6 +49,19 @@ def make_view(attribution: Attribution) -> View:
         shares=_matrix(_shares(rows, can_matter)),
         intensities=_matrix(_intensities(rows, can_matter)),
         ranks=tuple(tuple(int(x) for x in row) for row in _ranks(rows, can_matter).tolist()),
+    )
+
+
+def keep_spans(view: View, wanted: Callable[[ViewSpan], bool]) -> View:
+    """The view with the columns of some spans only."""
+    kept = [index for index, span in enumerate(view.spans) if wanted(span)]
+    return replace(
+        view,
+        spans=tuple(view.spans[index] for index in kept),
+        values=tuple(tuple(row[index] for index in kept) for row in view.values),
+        shares=tuple(tuple(row[index] for index in kept) for row in view.shares),
+        intensities=tuple(tuple(row[index] for index in kept) for row in view.intensities),
+        ranks=tuple(tuple(row[index] for index in kept) for row in view.ranks),
     )
 
 

@@ -117,9 +117,11 @@ def legend(view: View, *, theme: Theme | None = "dark") -> Text:
         for threshold in reversed(THRESHOLDS):
             text.append(f" {threshold * 100:.0f} ", style=mark(-threshold, theme))
         text.append("  ")
+    else:
+        text.append("≥ ")
     for threshold in THRESHOLDS:
         text.append(f" {threshold * 100:.0f} ", style=mark(threshold, theme))
-    text.append(" for" if view.is_signed else " ≥")
+    text.append(" for" if view.is_signed else "")
     return text.append("  % of the strongest score", style="dim")
 
 

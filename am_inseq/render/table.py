@@ -239,4 +239,5 @@ def _add_step_rows(
     for name, values in step_scores.items():
         scale = scale_of(values)
         written = [scale.write(values[row - 1]) if row else "" for row in rows]
-        out.add_row(Text(label(name + scale.note(), 12), style="italic"), *written, style="dim")
+        head = label(name, 12 - len(scale.note())) + scale.note()
+        out.add_row(Text(head, style="italic"), *written, style="dim")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
-from am_inseq.attribute import Request, attribute, estimate, plan, tokenize
-from am_inseq.errors import InputError, TargetError, TextTooLongError, UnknownNameError
+from am_inseq.attribute import Listener, Request, attribute, estimate, tokenize
+from am_inseq.core.attribution import Attribution
+from am_inseq.core.model import Inputs
+from am_inseq.errors import GuardError, InputError, TargetError, TextTooLongError, UnknownNameError
 from am_inseq.methods import METHODS
+from am_inseq.request import plan
 from am_inseq.scores import SCORES
 from tests.tiny.families import CONTEXT, DECODERS, FAMILIES, tiny
 from tests.tiny.texts import PROMPT, TARGET
@@ -238,3 +243,102 @@ def test_an_estimate_does_not_need_the_continuation():
     )
 
     assert long.backward_tokens > 3 * short.backward_tokens
+
+
+def test_a_contrast_is_paired_from_the_start_and_never_with_the_prompt():
+    model = tiny("gpt2")
+    other = " a cat"
+    forced = Request(prompt=PROMPT, target=other, method="dummy", step_scores=("logit",))
+    asked = Request(
+        prompt=PROMPT,
+        target=TARGET,
+        contrast_target=other,
+        method="dummy",
+        step_scores=("logit", "contrast_logits_diff"),
+    )
+
+    first = attribute(model, forced)
+    ours = attribute(model, asked)
+
+    paired = len(ours.targets)
+    assert paired == min(
+        len(first.targets),
+        len(attribute(model, replace(asked, contrast_target=None, step_scores=())).targets),
+    )
+    expected = ours.step_scores["logit"][0] - first.step_scores["logit"][0]
+    assert ours.step_scores["contrast_logits_diff"][0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_pairing_from_the_end_gives_every_target_a_partner_of_the_contrast():
+    asked = Request(
+        prompt=PROMPT, target=TARGET, contrast_target=" a cat", contrast_alignment="end"
+    )
+
+    out = attribute(tiny("gpt2"), asked)
+
+    assert len(out.targets) == len(
+        attribute(tiny("gpt2"), Request(prompt=PROMPT, target=TARGET)).targets
+    )
+
+
+def test_a_target_that_repeats_the_prompt_is_refused():
+    refused(TargetError, "the target repeats the prompt", target=PROMPT + TARGET)
+
+
+def test_a_target_that_melts_into_the_prompt_is_told():
+    out = attribute(tiny("gpt2"), Request(prompt="the cat sa", target="t on", method="dummy"))
+    joined = tokenize(tiny("gpt2"), "the cat sat on")
+    before = tokenize(tiny("gpt2"), "the cat sa")
+
+    melts = [t.id for t in joined][: len(before)] != [t.id for t in before]
+    assert melts == any("tokenised apart" in warning for warning in out.diagnostics.warnings)
+    assert melts
+
+
+def test_partial_results_come_after_as_many_targets_as_the_listener_wants():
+    class Heard(Listener):
+        block_targets = 2
+
+        def __init__(self) -> None:
+            self.lengths: list[int] = []
+
+        def on_block(self, partial: Attribution) -> None:
+            self.lengths.append(len(partial.targets))
+
+    heard = Heard()
+    out = attribute(tiny("gpt2"), Request(prompt=PROMPT, max_new_tokens=5), heard)
+
+    assert heard.lengths == [*range(2, len(out.targets), 2), len(out.targets)]
+    assert len(heard.lengths) >= 2
+
+
+def test_two_threads_on_one_model_get_their_own_answers():
+    model = tiny("gpt2")
+    prompts = [PROMPT, PROMPT + " " + PROMPT]
+    requests = [
+        Request(prompt=prompt, target=TARGET, method=method)
+        for prompt in prompts
+        for method in ("saliency", "attention", "occlusion")
+    ] * 3
+    alone = [attribute(model, request) for request in requests]
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        together = list(pool.map(lambda request: attribute(model, request), requests))
+
+    for ours, theirs in zip(together, alone, strict=True):
+        assert torch.equal(ours.values, theirs.values)
+
+
+def test_the_guard_sees_the_path_of_integrated_gradients_in_pieces(monkeypatch):
+    model = tiny("gpt2")
+    honest = type(model).chain
+
+    def wrong(self, inputs, ends, positions):
+        shifted = Inputs(inputs.decoder * 2, inputs.encoder)
+        return honest(self, shifted, ends, positions)
+
+    assert model.can_chain()
+    monkeypatch.setattr(type(model), "chain", wrong)
+
+    with pytest.raises(GuardError):
+        attribute(model, Request(prompt=PROMPT, target=TARGET, method="integrated_gradients"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from am_inseq.core.tokens import Token
-from am_inseq.models.text import continuation, encode
+from am_inseq.models.text import align_pieces, continuation, encode
 from tests.tiny.vocabularies import SENTENCES, TOKENIZERS
 
 PIECES = (
@@ -67,6 +68,14 @@ WRITTEN = (
     "שלום the cat مرحبا",
     "100 % ½ … ﬁ™",
 )
+RESPELT = (  # letters that tokenizers write in another way than these texts
+    "parle\u0301 the cat parlé idea",
+    "cafe\u0301 été the cat",
+    "ｆｕｌｌ width ﬁne",
+    "½ cup",
+    "a\u0300\u0323b",
+    "ｶﾞ the 🙂the 한 the cat",
+)
 
 
 SPACES = {"marian": "\u2581\ufffd"}  # what sentencepiece's normalizer turns into spaces
@@ -118,6 +127,11 @@ def check_nothing_is_lost(text: str, distinct: Sequence[tuple[int, int]], kind: 
 @example(text="caf" + "e\u0301" + " x")
 @example(text="a\r\nb\tc")
 @example(text="👍🏽👍🏽 the cat")
+@example(text=RESPELT[0])
+@example(text=RESPELT[1])
+@example(text=RESPELT[2])
+@example(text=RESPELT[3])
+@example(text=RESPELT[4])
 def test_the_text_is_rebuilt_from_the_ranges_of_its_tokens(kind, text):
     tokens = encode(TOKENIZERS[kind](), text, side="decoder")
 
@@ -126,7 +140,7 @@ def test_the_text_is_rebuilt_from_the_ranges_of_its_tokens(kind, text):
     check_nothing_is_lost(text, distinct, kind)
 
 
-@pytest.mark.parametrize("text", WRITTEN)
+@pytest.mark.parametrize("text", [*WRITTEN, *RESPELT])
 @pytest.mark.parametrize("kind", KINDS)
 def test_written_texts_are_rebuilt_from_the_ranges_of_their_tokens(kind, text):
     tokens = encode(TOKENIZERS[kind](), text, side="decoder")
@@ -151,6 +165,67 @@ def test_every_token_of_a_plain_sentence_stands_at_its_own_letters(kind):
         if token.part != "special":
             letters = token.piece.replace("Ġ", " ").replace("▁", " ").strip()
             assert token.text.strip() == letters
+
+
+@pytest.mark.parametrize("text", RESPELT)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_token_stands_at_letters_of_two_words(kind, text):
+    tokens = encode(TOKENIZERS[kind](), text, side="encoder")
+
+    assert all(len(token.text.split()) <= 1 for token in tokens if token.part != "special")
+
+
+@pytest.mark.parametrize("text", RESPELT)
+def test_pieces_without_offsets_stand_at_the_word_that_they_spell(text):
+    tokens = [t for t in encode(TOKENIZERS["marian"](), text, side="encoder") if t.start >= 0]
+
+    for word in re.finditer(r"\S+", text):
+        inside = [t for t in tokens if word.start() <= t.start < word.end() and t.text]
+        spelt = "".join(re.escape(t.piece.strip("▁")) for t in inside)
+        assert inside[0].start == word.start()
+        assert inside[-1].end == word.end()
+        assert re.fullmatch(
+            spelt.replace(re.escape("<unk>"), ".+"), unicodedata.normalize("NFKC", word.group())
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces", "placed"),
+    [
+        # a piece that is written otherwise here does not run off to where it is written so
+        ("The cat saw the dog", [" the", " cat", " saw", " the", " dog"], "The|cat|saw|the|dog"),
+        ("ÉT the été the", [" é", "t", " the", " été", " the"], "ÉT|ÉT|the|été|the"),
+        # an unknown piece reaches as far as it must
+        ("你好" * 200 + " the cat", ["\ufffd", " the", " cat"], f"{'你好' * 200}|the|cat"),
+        ("x🙂the the", [" x", "\ufffd", "the", " the"], "x|🙂|the|the"),
+        # what the tokenizer left out belongs to a neighbour
+        ("#the ## cat", [" the", " cat"], "#the ##|cat"),
+        ("#" * 60 + " the cat", [" the", " cat"], "#" * 60 + " the|cat"),
+        ("the cat", [" the", "", "cat", ""], "the||cat|"),
+        ("", [" ", ""], "|"),
+    ],
+)
+def test_pieces_are_placed_where_most_of_them_fit(text, surfaces, placed):
+    ranges = align_pieces(text, surfaces)
+
+    assert [text[start:end] for start, end in ranges] == placed.split("|")
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(
+    text=TEXTS,
+    surfaces=st.lists(st.sampled_from([*PIECES, " t", "he", "e", "a", "\ufffd", " ", ""])),
+)
+def test_pieces_cover_all_of_the_text_even_where_they_do_not_spell_it(text, surfaces):
+    ranges = align_pieces(text, surfaces)
+
+    assert len(ranges) == len(surfaces)
+    assert [start for start, _ in ranges] == sorted(start for start, _ in ranges)
+    covered = {place for start, end in ranges for place in range(start, end)}
+    if any(surfaces):
+        folded = [p for p, character in enumerate(text) if is_visible(character, "marian")]
+        assert covered.issuperset(folded)
 
 
 @pytest.mark.parametrize("kind", KINDS)

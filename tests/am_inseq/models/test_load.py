@@ -108,9 +108,49 @@ def test_a_model_that_does_not_generate(folder):
 
 
 @pytest.mark.slow
+def test_missing_weights_are_named_and_never_made_up(folder):
+    weights = load_file(folder / "model.safetensors")
+    name = next(key for key in weights if "mlp" in key)
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    refused(WeightsError, f"1 weights of .* are missing .*{name}", folder)
+
+
+def test_a_folder_without_a_tokenizer(folder):
+    for file in [*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("*.model")]:
+        file.unlink()
+
+    refused(ModelNotFoundError, "holds no tokenizer files", folder)
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu:3", "tpu"])
+def test_a_device_that_is_not_for_models(folder, device):
+    refused(UnknownNameError, "no device is named", folder, device=device)
+
+
+def test_cuda_where_there_is_none(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    refused(UnsupportedError, "no CUDA device can be used here", folder, device="cuda:0")
+
+
+def test_a_short_name_of_a_demo_model_is_recognised():
+    refused(ModelNotFoundError, "did you mean 'demo/lm'", "lm")
+
+
+def test_nothing_is_downloaded_unasked(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("AM_INSEQ_DOWNLOAD", raising=False)
+
+    refused(ModelNotFoundError, "AM_INSEQ_DOWNLOAD=1", "someone/some-model-that-is-not-here")
+
+
 def test_a_hub_id_without_a_network():
     refused(
-        ModelNotFoundError, "no model is named 'somebody/some-model' here", "somebody/some-model"
+        ModelNotFoundError,
+        "no model is named 'somebody/some-model' on this machine",
+        "somebody/some-model",
     )
 
 

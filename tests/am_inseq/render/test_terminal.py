@@ -267,6 +267,24 @@ def test_numbers_share_one_scale_and_never_show_minus_zero(values, written, note
     assert all(len(text) <= 7 for text in written)
 
 
+def test_the_power_of_ten_of_a_step_score_is_shown_however_long_its_name(make_view, record):
+    console = record(colours=None)
+    targets = len(make_view().targets)
+    scores = {"a_long_name_of_a_score": tuple(4.2e-7 for _ in range(targets))}
+
+    print_view(
+        console,
+        make_view(),
+        layout=Layout(theme=None, step_scores=scores),
+        showing=Showing(parts=("table",)),
+    )
+
+    line = next(line for line in printed(console).splitlines() if line.startswith("a_lo"))
+    assert "×10⁻⁷" in line
+    assert "4.20" in line
+    assert widest(console) <= 80
+
+
 def test_the_legend_names_both_ends_where_scores_are_signed(make_view):
     signed, unsigned = make_view(is_signed=True), make_view()
 
