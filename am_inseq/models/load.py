@@ -117,7 +117,9 @@ def _locate(name: str) -> str:
 def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    if had_bar:
+        transformers_logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(source, local_files_only=_is_local())
         family = (
@@ -146,7 +148,8 @@ def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
         ) from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()
+        if had_bar:
+            transformers_logging.enable_progress_bar()
 
 
 def _is_local() -> bool:

@@ -24,6 +24,7 @@ from am_inseq_daemon.handlers.models import model_handlers
 from am_inseq_daemon.handlers.status import Daemon, status_handlers
 from am_inseq_daemon.pool.policy import Pool
 from am_inseq_daemon.protocol.methods import PROTOCOL_VERSION
+from am_inseq_daemon.protocol.trace import DiscreetFormatter
 from am_inseq_daemon.session import Service, serve
 from am_inseq_daemon.transport.endpoint import (
     Endpoint,
@@ -34,6 +35,7 @@ from am_inseq_daemon.transport.endpoint import (
     lock,
     prepare,
     remove_traces,
+    socket_identity,
     write_record,
 )
 
@@ -105,6 +107,7 @@ class Application:
         self._sessions: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
         self._pool = Pool()
+        self._socket: tuple[int, int, int] | None = None
 
     async def run(self, ready: int | None) -> None:
         """Serves until stopped, then ends every worker and leaves no trace."""
@@ -133,6 +136,7 @@ class Application:
             sock=bind(self._endpoint),
         )
         write_record(self._endpoint, _record(self._endpoint))
+        self._socket = socket_identity(self._endpoint)
         logger.info("daemon %s started, version %s", os.getpid(), __version__)
         _signal(ready)
         watching = asyncio.create_task(self._watch_idleness())
@@ -142,7 +146,8 @@ class Application:
             watching.cancel()
             server.close()
             await self._end()
-            remove_traces(self._endpoint)
+            if self._owns_socket():
+                remove_traces(self._endpoint)
             logger.info("daemon %s ended", os.getpid())
 
     def _accept(self, reader: StreamReader, writer: StreamWriter, service: Service) -> None:
@@ -165,14 +170,18 @@ class Application:
         if rest:
             await asyncio.wait(rest, timeout=END_SECONDS)
 
+    def _owns_socket(self) -> bool:
+        """Whether clients still find this daemon; if not, another one may listen there."""
+        return self._socket is not None and socket_identity(self._endpoint) == self._socket
+
     async def _watch_idleness(self) -> None:
         limits = (self._settings.model_idle, self._settings.daemon_idle)
         period = max(0.02, min(5.0, *(limit / 4 for limit in limits)))
         while True:
             await asyncio.sleep(period)
             await self._pool.sweep(self._settings.model_idle)
-            if not self._clients and not self._endpoint.socket.exists():
-                logger.info("the socket was taken away, leaving")
+            if not self._clients and not (self._endpoint.folder.is_dir() and self._owns_socket()):
+                logger.info("the socket or its directory was taken away, leaving")
                 self._stopped.set()
             elif self._clients or self._pool.has_processes:
                 self._busy_since = time.monotonic()
@@ -181,7 +190,7 @@ class Application:
                 self._stopped.set()
 
 
-class JsonLines(logging.Formatter):
+class JsonLines(DiscreetFormatter):
     """One JSON object a line; never the text of a prompt."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -193,7 +202,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        for name in ("client", "request", "model", "ms"):
+        for name in ("client", "request", "model", "pid", "ms"):
             if name in vars(record):
                 fields[name] = vars(record)[name]
         if record.exc_info:

@@ -297,10 +297,13 @@ def connect(
     if client is not None:
         return client
     if not start or os.environ.get(NO_START, "") not in {"", "0"}:
-        why = "it may not be started here" if not start else f"{NO_START} forbids starting one"
+        fix = "start it with `am-inseq daemon start`"
+        why = "it may not be started here"
+        if start:
+            fix, why = f"unset {NO_START}", f"{NO_START} forbids starting one"
         raise DaemonUnavailable(
-            f"no daemon answers at {endpoint.socket} and {why}; start it with "
-            "`am-inseq daemon start`, or work in this process with --no-daemon"
+            f"no daemon answers at {endpoint.socket} and {why}; {fix}, "
+            "or attribute in this process with --no-daemon"
         )
     try:
         prepare(endpoint)

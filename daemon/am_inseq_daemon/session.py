@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 MAX_RUNNING: Final = 256
 FLUSH_SECONDS: Final = 2.0
+PULSE: Final = frozenset({"daemon/ping", "daemon/status"})  # asked for every few seconds
 
 _converter = make_converter()
 _numbers = itertools.count(1)
@@ -139,7 +140,7 @@ class Session(JsonRPCProtocol):
             raise fault("MethodNotFound", _no_such_method(name), name=name[:80])
         params = _typed(message, method.params)
         if self.service.log_text:
-            logger.info("%s %s", name, params)
+            logger.log(_level(name), "%s %s", name, params)
         self._running[request] = _Running(name, time.monotonic())
         self.handle_message(JsonRPCRequestMessage(request, name, "2.0", params))
 
@@ -218,7 +219,8 @@ class Session(JsonRPCProtocol):
             result = self._converter.unstructure(future.result())
             self._post({"jsonrpc": "2.0", "id": msg_id, "result": result})
         milliseconds = round(1000 * (time.monotonic() - running.since))
-        logger.info(
+        logger.log(
+            _level(running.method) if kind == "ok" else logging.INFO,
             "%s: %s",
             running.method,
             kind,
@@ -292,6 +294,10 @@ async def _listen(session: Session, reader: StreamReader) -> None:
     except FramingError as error:
         logger.warning("client %s sent a bad frame: %s", session.client, error)
         session.refuse(None, wire_error("ParseError", str(error)))
+
+
+def _level(method: str) -> int:
+    return logging.DEBUG if method in PULSE else logging.INFO
 
 
 def _usable_id(message: Any) -> t.ProgressToken | None:

@@ -147,6 +147,14 @@ def test_a_file_is_read_with_its_line_ends(document, tmp_path):
     assert document(str(file))["prompt"] == "hello\r\nworld"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_last_line_end_of_a_file_is_the_editors_and_not_the_prompts(document, tmp_path, end):
+    file = tmp_path / "one.prompt"
+    file.write_bytes(f"hello{end}{end}world{end}".encode())
+
+    assert document(str(file))["prompt"] == f"hello{end}{end}world"
+
+
 @pytest.mark.parametrize(
     "name", ["few-shot.prompt", "emoji-cjk-crlf.prompt", "chat.prompt", "translations.prompt"]
 )

@@ -142,7 +142,7 @@ def test_without_a_daemon_and_without_leave_to_start_one_the_way_out_is_named(cl
     ran = cli(*arguments)
 
     assert ran.code == ExitCode.NO_DAEMON
-    assert "am-inseq daemon start" in ran.sentence
+    assert "unset AM_INSEQ_NO_DAEMON_START" in ran.sentence
 
 
 def test_a_runtime_directory_that_cannot_be_used_is_one_sentence(cli, monkeypatch, tmp_path):

@@ -32,6 +32,11 @@ def work(number: int, method: str, params: dict[str, Any]) -> None:
         data = {"kind": "ModelNotFoundError"}
         send({"id": number, "error": {"code": 1105, "message": "no such model", "data": data}})
         return
+    if options.model == "never loaded":
+        threading.Event().wait(60)
+    if options.model == "loaded late" and method == "until cancelled":
+        flag.wait(30)
+        threading.Event().wait(0.7)  # longer than the grace of the tests
     facts = {"device": "cpu", "dtype": "float32", "is_demo": False, "memory_bytes": 1}
     send({"method": "loaded", "params": facts})
     news = {"kind": "work", "stage": "attributing", "done": 0, "total": 1, "message": method}
@@ -40,6 +45,10 @@ def work(number: int, method: str, params: dict[str, Any]) -> None:
         sys.stderr.write("CUDA error: an illegal memory access\n")
         sys.stderr.flush()
         os._exit(3)
+    if method == "babble":
+        for part in ("o", "ne\n\n", "x" * 50_000, "\nlast"):
+            sys.stderr.write(part)
+            sys.stderr.flush()
     if method == "until cancelled":
         flag.wait(30)
         data = {"kind": "RequestCancelled"}

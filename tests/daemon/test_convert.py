@@ -9,6 +9,7 @@ import pytest
 from am_inseq import errors
 from am_inseq.core.tokens import Token
 from am_inseq.core.view import View, ViewSpan, ViewTarget
+from am_inseq_daemon.protocol.trace import outline
 from am_inseq_daemon.protocol.types import PositionEncoding
 from am_inseq_daemon.worker.convert import Offsets, to_error, to_tokens, to_view
 
@@ -89,6 +90,28 @@ def test_library_errors_keep_their_code_and_fields(
     wire = to_error(error)
 
     assert (wire.code, wire.data) == (code, data)
+
+
+def test_an_outline_holds_types_and_frames_and_no_words():
+    def look_up() -> None:
+        raise KeyError("secret prompt")
+
+    def fail() -> None:
+        try:
+            look_up()
+        except KeyError as error:
+            raise errors.TargetError("secret prompt") from error
+
+    with pytest.raises(errors.TargetError) as caught:
+        fail()
+    lines = outline(caught.value).splitlines()
+
+    assert lines[0] == "am_inseq.errors.TargetError"
+    assert "because of KeyError" in lines
+    frames = [line.split()[-1] for line in lines if line.startswith(f"  {__file__}:")]
+    assert frames[-2:] == ["fail", "look_up"]
+    assert frames.count("fail") == 2
+    assert "secret" not in "".join(lines)
 
 
 def test_a_defect_is_no_input_error_and_is_logged_under_its_trace(caplog: pytest.LogCaptureFixture):

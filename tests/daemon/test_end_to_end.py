@@ -262,6 +262,34 @@ def test_status_is_answered_while_a_worker_computes_and_equal_requests_run_once(
         client.close()
 
 
+def test_long_continuations_come_a_few_targets_at_a_time(daemon: Client, slow_model: str):
+    heard: list[t.PartialScores] = []
+
+    result = daemon.attribute(
+        PROMPT,
+        model=slow_model,
+        target=" and the dog and the cat" * 2,
+        method="saliency",
+        on_progress=lambda value: (
+            heard.append(value) if isinstance(value, t.PartialScores) else None
+        ),
+    )
+
+    assert 17 <= len(result.view.targets) <= 32  # one group, as far as memory goes
+    counts = [len(partial.view.targets) for partial in heard]
+    assert counts == sorted(set(counts))
+    assert len([count for count in counts if count < len(result.view.targets)]) >= 2
+    final = array.array("f", result.view.values.data).tolist()
+    columns = len(result.view.spans)
+    for partial in heard:
+        targets = partial.view.targets
+        assert partial.view.spans == result.view.spans
+        assert targets == result.view.targets[: len(targets)]
+        assert partial.targets_total == len(result.view.targets)
+        rows = array.array("f", partial.view.values.data).tolist()[columns:]
+        assert rows == pytest.approx(final[columns : columns + len(rows)], rel=1e-5, abs=1e-9)
+
+
 def test_the_log_holds_no_text_of_a_prompt(daemon: Client, tiny_model: str):
     daemon.attribute(PRIVATE, model=tiny_model, max_new_tokens=1)
     with pytest.raises(RequestError):
@@ -336,3 +364,4 @@ def test_an_idle_model_is_unloaded_and_then_the_daemon_leaves(
         wait_until(lambda: not is_running(pid))
         assert client.status().models == ()
     wait_until(lambda: not is_alive(locate(home)))
+    assert "worker: " not in locate(home).log.read_text()  # a load that goes well says nothing

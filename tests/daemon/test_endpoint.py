@@ -21,6 +21,7 @@ from am_inseq_daemon.transport.endpoint import (
     prepare,
     read_record,
     remove_traces,
+    socket_identity,
     write_record,
 )
 
@@ -43,7 +44,6 @@ def test_the_environment_names_the_directory(environment: dict[str, str], expect
 def test_the_directory_and_the_socket_are_for_this_user_alone(home: Path):
     endpoint = locate(home / "run")
     prepare(endpoint)
-    (home / "run").chmod(0o755)
     prepare(endpoint)
     listener = bind(endpoint)
 
@@ -51,6 +51,33 @@ def test_the_directory_and_the_socket_are_for_this_user_alone(home: Path):
     assert mode(endpoint.socket) == 0o600
     assert "v1" in endpoint.socket.name
     listener.close()
+
+
+@pytest.mark.parametrize("open_mode", [0o755, 0o710, 0o702])
+def test_a_directory_that_is_open_to_others_is_refused_and_left_as_it_is(
+    home: Path, open_mode: int
+):
+    folder = home / "mine"
+    folder.mkdir()
+    folder.chmod(open_mode)
+
+    with pytest.raises(EndpointError, match=r"chmod 700 .*mine.* or set AM_INSEQ_RUNTIME_DIR"):
+        prepare(locate(folder))
+    assert mode(folder) == open_mode
+    assert not list(folder.iterdir())
+
+
+def test_a_socket_that_took_our_place_is_told_from_ours(home: Path):
+    endpoint = locate(home)
+    bind(endpoint).close()
+    ours = socket_identity(endpoint)
+
+    assert ours is not None
+    assert socket_identity(endpoint) == ours
+    bind(endpoint).close()
+    assert socket_identity(endpoint) not in {None, ours}
+    remove_traces(endpoint)
+    assert socket_identity(endpoint) is None
 
 
 def test_a_long_path_gets_a_short_socket_in_a_directory_of_our_own(home: Path):

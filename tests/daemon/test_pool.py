@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ import pytest
 from am_inseq_daemon.handlers.context import Context
 from am_inseq_daemon.handlers.dispatch import Dispatcher
 from am_inseq_daemon.pool.link import Job
-from am_inseq_daemon.pool.policy import Pool
-from am_inseq_daemon.pool.process import spawn
+from am_inseq_daemon.pool.policy import Pool, Spawn
+from am_inseq_daemon.pool.process import WorkerProcess, spawn
 from am_inseq_daemon.protocol.errors import WireFault
 from tests.daemon.waiting import is_running, wait_until
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
+
+
+spawn_fake = partial(spawn, command=FAKE)
 
 
 def context(client: str = "a") -> Context:
@@ -33,9 +38,11 @@ def ask(
     return asyncio.create_task(dispatcher.ask(context(client), (model, "auto"), job))
 
 
-def with_pool(talk: Callable[[Dispatcher], Awaitable[None]], grace: float = 0.2) -> None:
+def with_pool(
+    talk: Callable[[Dispatcher], Awaitable[None]], grace: float = 0.2, start: Spawn = spawn_fake
+) -> None:
     async def main() -> None:
-        pool = Pool(partial(spawn, command=FAKE), grace)
+        pool = Pool(start, grace)
         try:
             await asyncio.wait_for(talk(Dispatcher(pool, "m", limit=4)), 30)
         finally:
@@ -170,3 +177,111 @@ def test_workers_end_with_the_pool():
 
     assert len(set(pids)) == 2
     assert not any(map(is_running, pids))
+
+
+def test_a_model_is_loaded_again_once_its_files_changed(tmp_path: Path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"1")
+    model = str(tmp_path)
+
+    async def talk(dispatcher: Dispatcher) -> None:
+        async def pid() -> int:
+            return (await ask(dispatcher, "echo", model=model))["pid"]
+
+        first = await pid()
+        assert await pid() == first
+        state = weights.stat()
+        os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+        second = await pid()
+        assert second != first
+        assert not is_running(first)
+        assert await pid() == second
+        state = weights.stat()
+        weights.write_bytes(b"12")
+        os.utime(weights, ns=(state.st_atime_ns, state.st_mtime_ns))
+        third = await pid()
+        assert third != second
+        (tmp_path / "config.json").write_text("{}")
+        assert await pid() != third
+
+    with_pool(talk)
+
+
+def test_a_model_that_is_being_loaded_for_nobody_is_ended_within_the_grace():
+    async def talk(dispatcher: Dispatcher) -> None:
+        loading = ask(dispatcher, "echo", model="never loaded")
+        await asyncio.to_thread(wait_until, lambda: dispatcher.pool.has_processes)
+        (worker,) = dispatcher.pool.workers
+        pid = worker.status(0).pid
+        assert pid is not None
+        loading.cancel()
+        await asyncio.to_thread(wait_until, lambda: not is_running(pid))
+        await asyncio.to_thread(wait_until, lambda: dispatcher.pool.workers == ())
+
+    with_pool(talk)
+
+
+def test_a_model_that_is_being_loaded_goes_on_while_others_wait_for_it():
+    async def talk(dispatcher: Dispatcher) -> None:
+        first = ask(dispatcher, "until cancelled", model="loaded late")
+        await asyncio.to_thread(wait_until, lambda: dispatcher.pool.has_processes)
+        (worker,) = dispatcher.pool.workers
+        pid = worker.status(0).pid
+        waiting = ask(dispatcher, "echo", model="loaded late")
+        await asyncio.to_thread(wait_until, lambda: dispatcher.waiting(worker) == 1)
+        first.cancel()
+        assert (await waiting)["pid"] == pid
+
+    with_pool(talk)
+
+
+def test_unloading_a_model_whose_process_is_being_started_ends_that_process_too():
+    started: list[WorkerProcess] = []
+
+    async def talk(dispatcher: Dispatcher) -> None:
+        is_starting, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def start(arguments: Sequence[str]) -> WorkerProcess:
+            started.append(await spawn_fake(arguments))
+            is_starting.set()
+            await may_go_on.wait()
+            return started[-1]
+
+        pool = Pool(start, 0.2)
+        own = Dispatcher(pool, "m", limit=4)
+        asked = ask(own, "echo")
+        await is_starting.wait()
+        (worker,) = pool.held("m", "auto")
+        unloading = asyncio.create_task(pool.unload(worker))
+        await asyncio.sleep(0)
+        may_go_on.set()
+        await unloading
+        assert not is_running(started[0].pid)
+        assert not pool.has_processes
+        with pytest.raises(WireFault, match="unloaded"):
+            await asked
+        assert pool.workers == ()
+
+    with_pool(talk)
+
+
+def test_what_a_worker_writes_to_its_standard_error_is_logged(caplog: pytest.LogCaptureFixture):
+    async def talk(dispatcher: Dispatcher) -> None:
+        with pytest.raises(WireFault):
+            await ask(dispatcher, "crash")
+
+    with_pool(talk)
+
+    (record,) = [r for r in caplog.records if "illegal memory access" in r.getMessage()]
+    assert record.levelno == logging.ERROR
+    assert (vars(record)["model"], type(vars(record)["pid"])) == ("m", int)
+
+
+def test_a_line_of_a_worker_is_logged_whole_however_it_arrives(caplog: pytest.LogCaptureFixture):
+    async def talk(dispatcher: Dispatcher) -> None:
+        await ask(dispatcher, "babble")
+
+    with_pool(talk)
+
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("worker: ")]
+    assert lines == ["worker: one", "worker: " + "x" * 2000, "worker: last"]

@@ -151,6 +151,40 @@ def test_the_status_and_the_log_are_complete(home: Path):
         assert client.catalogue().default_method in {m.name for m in client.catalogue().methods}
 
 
+def test_the_pulse_of_the_editor_does_not_fill_the_log(home: Path):
+    with connect() as client:
+        client.ping()
+        client.status()
+        client.models()
+        client.ping()
+    log = locate(home).log.read_text()
+
+    assert "model/list: ok" in log
+    assert "daemon/status" not in log
+    assert "daemon/ping" not in log
+
+
+def test_a_defect_in_a_worker_is_in_the_log_under_the_trace_that_the_user_sees(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "torch.py").write_text("raise ZeroDivisionError('some private text')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with connect() as client, pytest.raises(RequestError) as failed:
+        client.tokens("some private text")
+
+    assert failed.value.kind == "InternalError"
+    trace = failed.value.data["trace"]
+    assert trace in failed.value.message
+    wait_until(lambda: "torch.py:1 <module>" in locate(home).log.read_text())
+    log = locate(home).log.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    (found,) = [line for line in lines if trace in line["message"]]
+    assert (found["level"], found["model"]) == ("ERROR", "demo/lm")
+    assert isinstance(found["pid"], int)
+    assert any(line["message"] == "worker: ZeroDivisionError" for line in lines)
+    assert "some private text" not in log
+
+
 def test_texts_are_logged_only_when_the_user_asks_for_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -161,10 +195,15 @@ def test_texts_are_logged_only_when_the_user_asks_for_it(
     assert "some private text" in locate(home).log.read_text()
 
 
-def test_a_daemon_whose_directory_was_removed_leaves(home: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("name", ["run", "deep" * 40], ids=["short", "long"])
+def test_a_daemon_whose_directory_was_removed_leaves(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
     monkeypatch.setenv("AM_INSEQ_MODEL_IDLE_SECONDS", "0.4")
-    with connect() as client:
+    folder = home / name
+    with connect(runtime_dir=folder) as client:
         pid = client.server.pid
-    shutil.rmtree(home)
+    shutil.rmtree(folder)
 
     wait_until(lambda: not is_running(pid))
+    assert not locate(folder).socket.exists()

@@ -59,6 +59,18 @@ test("a Python without am-inseq is passed over for the next one", async () => {
   assert.deepEqual(await launch(starters, process.env, quiet), { pid: 7, socket: "/s" });
 });
 
+test("a Python that is too old is passed over for the next one", async () => {
+  const old = await program("old", "echo 'unknown option -P' >&2; exit 2");
+  const starter = await program("new", `echo '{"pid": 8, "socket": "/t"}'`);
+  const starters = [old, starter].map((command) => ({
+    command,
+    args: [],
+    rule: "workspace" as const,
+  }));
+
+  assert.deepEqual(await launch(starters, process.env, quiet), { pid: 8, socket: "/t" });
+});
+
 test("a daemon that does not start says why, and nothing else is tried", async () => {
   const failing = await program("failing", "echo 'trace' >&2; echo 'the disk is full' >&2; exit 1");
   const starter = { command: failing, args: [], rule: "path" as const };

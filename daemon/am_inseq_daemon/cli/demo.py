@@ -29,6 +29,7 @@ def demo() -> int:
     with tempfile.TemporaryDirectory(prefix="amq-") as folder:
         os.environ["AM_INSEQ_RUNTIME_DIR"] = str(Path(folder) / "run")
         os.environ.pop("AM_INSEQ_NO_DAEMON_START", None)
+        os.environ.pop("AM_INSEQ_MODEL", None)
         try:
             _say(f'Why does the demo model continue "{_STORY}" as it does?')
             code = main(["attribute", _STORY])

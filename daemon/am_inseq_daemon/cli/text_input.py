@@ -17,24 +17,30 @@ _FILE_ENDINGS: Final = frozenset(
 def read_text(argument: str) -> str:
     """The text that `argument` means: "-" standard input, an existing file's content, or itself.
 
-    Line ends are kept as they are.
+    Line ends are kept as they are, but for the last one of a file or of standard input: editors and
+    `echo` write it, and a prompt that ends in it asks for something else.
 
     Raises:
         Failure: there is no text, or the file cannot be read as text.
     """
     if argument == "-":
-        text = _decoded(sys.stdin.buffer.read(), "standard input")
+        text = _without_last_end(_decoded(sys.stdin.buffer.read(), "standard input"))
         return _not_empty(text, "standard input is empty; pipe the prompt into the command")
     if not argument.strip():
         raise Failure('the text is empty; give a prompt, such as am-inseq attribute "…"')
     path = Path(argument)
     if _is_file(path):
-        return _not_empty(_content(path), f"the file {path} is empty; write the prompt into it")
+        text = _without_last_end(_content(path))
+        return _not_empty(text, f"the file {path} is empty; write the prompt into it")
     if _is_directory(path):
         raise Failure(f"{path} is a folder; name a file in it, or give the text itself")
     if _looks_like_a_path(argument):
         raise Failure(f"there is no file {argument}; check the path, or give the text itself")
     return argument
+
+
+def _without_last_end(text: str) -> str:
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _not_empty(text: str, sentence: str) -> str:

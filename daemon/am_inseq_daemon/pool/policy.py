@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
@@ -20,8 +21,8 @@ from am_inseq_daemon.protocol.types import ModelStatus
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS: Final = 2.0
-LOADING_GRACE_SECONDS: Final = 60.0
 
+Fingerprint = tuple[tuple[str, int, int], ...]
 Spawn = Callable[[Sequence[str]], Awaitable[WorkerProcess]]
 
 
@@ -50,6 +51,16 @@ class Loaded:
     memory_bytes: int
 
 
+def fingerprint(model: str) -> Fingerprint:
+    """Names, sizes and times of a model folder's files; () for names that are no folder."""
+    folder = Path(model)
+    try:
+        files = sorted(folder.iterdir()) if folder.is_absolute() else []
+        return tuple((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+    except OSError:
+        return ()
+
+
 class Worker:
     """One model on one device; its process comes and goes behind this.
 
@@ -68,6 +79,8 @@ class Worker:
         self._is_working = False
         self._idle_since = time.monotonic()
         self._farewell: str | None = None
+        self._files: Fingerprint = ()
+        self._ends = 0
 
     @property
     def has_process(self) -> bool:
@@ -123,11 +136,14 @@ class Worker:
 
     async def end(self, farewell: str | None = None) -> None:
         """Ends the process, which returns all its memory; a running job is told `farewell`."""
-        process, self._process = self._process, None
-        self._link, self.loaded = None, None
-        if process is not None:
+        self._ends += 1
+        if self._process is not None:
             self._farewell = farewell
-            await process.end()
+            await self._drop()
+        elif self._starting.locked():
+            self._farewell = farewell
+            async with self._starting:  # whoever starts it sees that it has to end again
+                return
 
     def status(self, waiting: int) -> ModelStatus:
         """The worker as `daemon/status` shows it."""
@@ -146,25 +162,49 @@ class Worker:
         async with self._starting:
             if self._link is not None and self._link.lost.is_set():
                 await self._mourn()
+            files = fingerprint(self.model)
+            self._farewell, ends = None, self._ends
+            if self._link is not None and files != self._files:
+                logger.info("files changed; loading again", extra={"model": self.model})
+                await self._drop()
             if self._link is None:
-                self._farewell = None
-                self._process = await self._start.spawn(
-                    ["--model", self.model, "--device", self.device]
-                )
-                self._link = Link(self._process.reader, self._process.writer, self._on_loaded)
-                logger.info("worker %s started", self._process.pid, extra={"model": self.model})
+                self._files = files
+                process = await self._start.spawn(["--model", self.model, "--device", self.device])
+                if self._ends != ends:
+                    await process.end()
+                    raise self._gone()
+                self._link = self._attach(process)
             return self._link
+
+    def _attach(self, process: WorkerProcess) -> Link:
+        about = {"model": self.model, "pid": process.pid}
+        process.watch(lambda line: logger.error("worker: %s", line, extra=about))
+        logger.info("worker %s started", process.pid, extra=about)
+        self._process = process
+        return Link(process.reader, process.writer, self._on_loaded)
+
+    async def _drop(self) -> None:
+        process, self._process = self._process, None
+        self._link, self.loaded = None, None
+        if process is not None:
+            await process.end()
 
     def _on_loaded(self, params: dict[str, Any]) -> None:
         self.loaded = Loaded(**params)
         self.last_error = None
 
     async def _wind_down(self, answer: asyncio.Future[Any]) -> None:
-        """Waits until a cancelled job has stopped; a worker that ignores the cancel is ended."""
-        patience = (
-            self._start.grace if self.loaded else max(self._start.grace, LOADING_GRACE_SECONDS)
-        )
-        done, _ = await asyncio.wait([answer], timeout=patience)
+        """Waits until a cancelled job has stopped; a worker that ignores the cancel is ended.
+
+        One that still loads goes on while other requests wait for the same model, since ending it
+        would make them wait for longer.
+        """
+        while True:
+            was_loading = self.loaded is None
+            done, _ = await asyncio.wait([answer], timeout=self._start.grace)
+            is_needed = was_loading and (self.loaded is not None or self.claims > 1)
+            if done or not is_needed:
+                break
         if done:
             answer.exception()
             if self.loaded is None:
@@ -178,8 +218,7 @@ class Worker:
         process, self._process = self._process, None
         self._link, self.loaded = None, None
         if process is None:
-            text = self._farewell or f"the worker that held {self.model} was ended"
-            return fault("DeviceLostError", text, lines=[])
+            return self._gone()
         how, lines = await process.ended(), process.last_lines()
         text = f"the worker that held {self.model} died ({how}); send the request again"
         if lines:
@@ -188,6 +227,10 @@ class Worker:
         self._start.report(text)
         logger.warning("worker died: %s", how, extra={"model": self.model})
         return fault("DeviceLostError", text, lines=list(lines))
+
+    def _gone(self) -> WireFault:
+        text = self._farewell or f"the worker that held {self.model} was ended"
+        return fault("DeviceLostError", text, lines=[])
 
 
 class Pool:

@@ -8,13 +8,14 @@ import os
 import socket
 import sys
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 TAIL_BYTES: Final = 8192
 TAIL_LINES: Final = 20
+LINE_BYTES: Final = 2000
 
 WORKER_COMMAND: Final = (sys.executable, "-m", "am_inseq_daemon.worker")
 
@@ -53,14 +54,26 @@ class WorkerProcess:
         self.writer.transport.abort()
         await self.ended()
 
-    def watch(self) -> None:
-        """Begins to keep the end of what the worker writes to its standard error."""
+    def watch(self, hear: Callable[[str], None]) -> None:
+        """Begins to listen to the worker's standard error: `hear` gets each line as it comes."""
         if self._process.stderr is not None:
-            self._watch = asyncio.create_task(self._keep_tail(self._process.stderr))
+            self._watch = asyncio.create_task(self._listen(self._process.stderr, hear))
 
-    async def _keep_tail(self, errors: StreamReader) -> None:
+    async def _listen(self, errors: StreamReader, hear: Callable[[str], None]) -> None:
+        rest = b""
         while chunk := await errors.read(TAIL_BYTES):
             self._tail = (self._tail + chunk)[-TAIL_BYTES:]
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:LINE_BYTES]
+            for line in lines:
+                _pass_on(line, hear)
+        _pass_on(rest, hear)
+
+
+def _pass_on(line: bytes, hear: Callable[[str], None]) -> None:
+    text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
+    if text:
+        hear(text)
 
 
 async def spawn(
@@ -86,6 +99,4 @@ async def spawn(
             env={**environment, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
         )
     reader, writer = await asyncio.open_unix_connection(sock=ours)
-    worker = WorkerProcess(reader, writer, process)
-    worker.watch()
-    return worker
+    return WorkerProcess(reader, writer, process)

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -84,16 +85,17 @@ def prepare(endpoint: Endpoint) -> None:
     """Makes the runtime directory, for this user alone.
 
     Raises:
-        EndpointError: it cannot be made or written, or belongs to somebody else.
+        EndpointError: it cannot be made or written, belongs to somebody else, or is open to others;
+            the permissions of a directory that was there before are its owner's to change.
     """
     for folder in {endpoint.folder, endpoint.socket.parent}:
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(folder)
             state = folder.lstat()
             if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid():
                 raise EndpointError(_advice(folder, "it is not a directory of your own"))
-            if stat.S_IMODE(state.st_mode) != 0o700:
-                folder.chmod(0o700)
+            if stat.S_IMODE(state.st_mode) & 0o077:
+                raise EndpointError(_closing_advice(folder))
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
@@ -179,6 +181,15 @@ def read_record(endpoint: Endpoint) -> dict[str, Any] | None:
     return cast("dict[str, Any]", record) if isinstance(record, dict) else None
 
 
+def socket_identity(endpoint: Endpoint) -> tuple[int, int, int] | None:
+    """What tells the socket that lies there from a later one; None where there is none."""
+    try:
+        state = endpoint.socket.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino, state.st_mtime_ns
+
+
 def remove_traces(endpoint: Endpoint) -> None:
     """Takes the socket and the record away; call it only while holding the life lock."""
     endpoint.socket.unlink(missing_ok=True)
@@ -209,6 +220,14 @@ def last_lines(path: Path, count: int) -> tuple[str, ...]:
     return tuple(text.splitlines()[-count:])
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        return
+    folder.chmod(0o700)
+
+
 def _default_folder(environment: Mapping[str, str]) -> Path:
     if chosen := environment.get(RUNTIME_VARIABLE):
         return Path(chosen)
@@ -217,6 +236,13 @@ def _default_folder(environment: Mapping[str, str]) -> Path:
     if sys.platform == "darwin":
         return Path("~/Library/Caches/am-inseq/run")
     return Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "am-inseq" / "run"
+
+
+def _closing_advice(folder: Path) -> str:
+    return (
+        f"the runtime directory {folder} is open to other users; close it with "
+        f"`chmod 700 {shlex.quote(str(folder))}`, or set {RUNTIME_VARIABLE} to another directory"
+    )
 
 
 def _advice(folder: Path, reason: str) -> str:

@@ -11,13 +11,18 @@ import signal
 import socket
 import sys
 import threading
+import warnings
+from types import TracebackType
 from typing import Any, Final, NoReturn
 
 from am_inseq_daemon.protocol.codec import DecodeError, pack, unpack
+from am_inseq_daemon.protocol.trace import DiscreetFormatter
 from am_inseq_daemon.transport.framing import FrameReader, FramingError, frame
 from am_inseq_daemon.worker.host import Host
 from am_inseq_daemon.worker.jobs import Job
 from am_inseq_daemon.worker.lane import Lane
+
+logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -31,7 +36,7 @@ def main() -> NoReturn:
     arguments.add_argument("--device", required=True)
     options = arguments.parse_args()
     _die_with(options.parent)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    _open_log()
     connection = socket.socket(fileno=options.fd)
     sending = threading.Lock()
 
@@ -59,6 +64,24 @@ def _listen(reader: FrameReader, lane: Lane) -> None:
             lane.submit(
                 Job(message["id"], message["method"], message["params"], message["encoding"])
             )
+
+
+def _open_log() -> None:
+    """Sends warnings, errors and what nobody caught to the front, which writes them down."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(DiscreetFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    warnings.filterwarnings("ignore", "Cannot enable progress bars")  # as the front wants it
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda event: _log_uncaught(
+        event.exc_type, event.exc_value, event.exc_traceback
+    )
+
+
+def _log_uncaught(
+    _kind: type[BaseException], error: BaseException | None, _trace: TracebackType | None
+) -> None:
+    logger.critical("a defect ended a thread of the worker", exc_info=error)
 
 
 def _die_with(parent: int) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Send = Callable[[dict[str, Any]], None]
 
+BLOCK_TARGETS: Final = 8
+
 _converter = make_converter()
 
 
@@ -114,6 +116,8 @@ def _listener(job: Job, prompt: str, publish: Publish) -> Listener:
 
     class Streaming(Listener):
         """Sends what it hears to the front."""
+
+        block_targets = BLOCK_TARGETS
 
         def checkpoint(self) -> None:
             job.token.checkpoint()

@@ -119,6 +119,11 @@ function failure(starter: Starter, output: string): Error {
   if (/No module named '?am_inseq_daemon/.test(output)) {
     return new NotInstalledError(`am-inseq is not installed in ${starter.command}`);
   }
+  if (/unknown option:? -P/i.test(output)) {
+    return new NotInstalledError(
+      `${starter.command} is older than Python 3.11, which am-inseq needs`,
+    );
+  }
   const last = output.trim().split("\n").at(-1) ?? "";
   return new StartError(`The daemon did not start: ${last === "" ? "no reason given" : last}`);
 }
