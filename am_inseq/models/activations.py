@@ -1,4 +1,4 @@
-"""Elementwise activations whose derivative is taken once, however many vectors go back.
+"""Activations and layer norms whose derivative is taken once, however many vectors go back.
 
 The derivative of y = f(x) elementwise is one number a coordinate: it is computed in the forward,
 and each vector that comes back is multiplied by it. Without this the backward of, say, GPT-2's GELU
@@ -60,14 +60,42 @@ class _Elementwise(torch.autograd.Function):
         return gradients[0] * derivative, None
 
 
+class _LayerNorm(torch.autograd.Function):
+    """Layer normalisation whose backward is a few operations on all vectors at once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        axes = tuple(range(-len(norm.normalized_shape), 0))
+        out, mean, inverse = torch.native_layer_norm(
+            x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
+        )
+        ctx.save_for_backward((x - mean) * inverse, inverse)
+        ctx.weight, ctx.axes = norm.weight, axes
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        normal, inverse = ctx.saved_tensors
+        gradient = gradients[0] if ctx.weight is None else gradients[0] * ctx.weight
+        along = (gradient * normal).mean(ctx.axes, keepdim=True)
+        across = gradient.mean(ctx.axes, keepdim=True)
+        return (gradient - across - normal * along) * inverse, None
+
+
 @contextlib.contextmanager
 def derivatives_taken_once(network: nn.Module) -> Generator[None]:
-    """Inside, the network's elementwise activations keep their derivative from the forward."""
+    """Inside, activations and layer norms keep from the forward what their backward needs."""
     changed: list[nn.Module] = []
     for module in network.modules():
-        if isinstance(module, ELEMENTWISE) and "forward" not in vars(module):
+        if "forward" in vars(module):
+            continue
+        if isinstance(module, ELEMENTWISE):
             module.forward = _taken_once(module.forward)
-            changed.append(module)
+        elif type(module) is nn.LayerNorm:
+            module.forward = _normalised_once(module)
+        else:
+            continue
+        changed.append(module)
     try:
         yield
     finally:
@@ -80,5 +108,14 @@ def _taken_once(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tens
         if not x.requires_grad:
             return function(x)
         return _Elementwise.apply(x, function)
+
+    return forward
+
+
+def _normalised_once(norm: nn.LayerNorm) -> Callable[..., Tensor]:
+    def forward(input: Tensor) -> Tensor:  # noqa: A002 - the module's own parameter name
+        if not input.requires_grad:
+            return type(norm).forward(norm, input)
+        return _LayerNorm.apply(input, norm)
 
     return forward

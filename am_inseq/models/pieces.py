@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import DynamicCache, EncoderDecoderCache
+from transformers import Cache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
 from am_inseq.core.model import Inputs, Piece, Readout
@@ -63,12 +63,13 @@ class Chain:
         read, _ = self.read(arguments, positions)
         own = cache if self.states is None else cache.self_attention_cache
         whole = _tensors(own)
+        new = tuple(tensor for layer in own.layers for tensor in layer.new)
         piece = Piece(
             leaf=leaf,
             read=read,
             past=tuple(self.past),
             cross=tuple(self.cross),
-            new=tuple(tensor[..., before:, :] for tensor in whole),
+            new=new,
             new_cross=(),
         )
         self.past = [tensor.detach().requires_grad_() for tensor in whole]
@@ -83,11 +84,24 @@ class Chain:
         return own if self.states is None else EncoderDecoderCache(own, _filled(self.cross))
 
 
-def _filled(tensors: Sequence[Tensor]) -> DynamicCache:
+class _Layer(DynamicLayer):
+    """A layer that remembers what was added last, so that gradients need not be cut out of all."""
+
+    new: tuple[Tensor, ...] = ()
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Adds keys and values; see `DynamicLayer`."""
+        self.new = (key_states, value_states)
+        return super().update(key_states, value_states, *args, **kwargs)
+
+
+def _filled(tensors: Sequence[Tensor]) -> Cache:
     """A cache that holds the tensors themselves, keys and values in turn."""
-    cache = DynamicCache()
+    cache = Cache(layer_class_to_replicate=_Layer)
     for keys, values in zip(tensors[::2], tensors[1::2], strict=True):
-        layer = DynamicLayer()
+        layer = _Layer()
         layer.lazy_initialization(keys, values)
         layer.keys, layer.values = keys, values
         cache.layers.append(layer)

@@ -304,6 +304,7 @@ def test_a_part_of_the_targets_gets_the_rows_of_the_whole(family, start, length,
         target=None,
         target_ids=(50, 60, 70, 80, 90),
         contrast_target=follow,
+        contrast_alignment="end",
         score="contrast_logits_diff",
         step_scores=("contrast_prob_diff", "logit"),
     )

@@ -27,6 +27,7 @@ def run(family: str, method: str, score: str = "probability", **kwargs) -> Attri
         prompt=PROMPT,
         target=TARGET,
         contrast_target=CONTRAST if needs_contrast else None,
+        contrast_alignment="end",  # as the plain reference pairs them
         method=method,
         score=score,
         budget=Budget(piece=2),  # several pieces in every sequence; see test_axioms for others
