@@ -106,11 +106,10 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
         request = replace(request, target_ids=(read[-1].id,) * most)
     sequence, _ = _sequence(model, request, SILENT)
     task = _task(model, request, chosen, sequence, _explained(sequence, request))
-    read_logits(
-        model, task, request.budget, Meter(lambda _done, _expected: None)
-    )  # the first pass of a process is slow
+    meter = Meter(lambda _done, _expected: None)
+    read_logits(model, task, request.budget, meter)  # the first pass of a process is slow
     started = time.perf_counter()
-    read_logits(model, task, request.budget, Meter(lambda _done, _expected: None))
+    read_logits(model, task, request.budget, meter)
     rate = len(task.ids) / (time.perf_counter() - started)
     size = len(task.targets)
     if chosen.method.needs_gradients:

@@ -42,6 +42,7 @@ class Guard:
     difference: float = 0.0
     warnings: list[str] = field(default_factory=list[str])
     _logits: Tensor | None = None
+    _own: Tensor | None = None
 
     @property
     def logits(self) -> Float[Tensor, "target vocab"]:
@@ -54,7 +55,9 @@ class Guard:
     @property
     def log_probabilities(self) -> Float[Tensor, " target"]:
         """(target,) the model's own log-probabilities of the targets."""
-        return target_log_probabilities(self.logits, self.ids)
+        if self._own is None:
+            self._own = target_log_probabilities(self.logits, self.ids)
+        return self._own
 
     def offer(self, logits: Float[Tensor, "target vocab"]) -> None:
         """Takes the logits of a pass that was made from ids anyway.
@@ -62,7 +65,7 @@ class Guard:
         Raises:
             WeightsError: they are not numbers.
         """
-        self._logits = logits
+        self._logits, self._own = logits, None
         if not bool(torch.isfinite(self.log_probabilities).all()):
             raise WeightsError(
                 f"{self.model} gives probabilities that are not numbers (NaN or infinite); "

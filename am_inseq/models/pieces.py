@@ -63,20 +63,18 @@ class Chain:
         read, _ = self.read(arguments, positions)
         own = cache if self.states is None else cache.self_attention_cache
         whole = _tensors(own)
-        new = tuple(tensor for layer in own.layers for tensor in layer.new)
+        is_first = self.states is not None and not self.cross
+        made = _tensors(cache.cross_attention_cache) if is_first else []
         piece = Piece(
             leaf=leaf,
             read=read,
             past=tuple(self.past),
             cross=tuple(self.cross),
-            new=new,
-            new_cross=(),
+            new=tuple(tensor for layer in own.layers for tensor in layer.new),
+            new_cross=tuple(made),
         )
         self.past = [tensor.detach().requires_grad_() for tensor in whole]
-        if self.states is not None and not self.cross:
-            made = _tensors(cache.cross_attention_cache)
-            piece = Piece(leaf, read, piece.past, (), piece.new, tuple(made))
-            self.cross = [tensor.detach().requires_grad_() for tensor in made]
+        self.cross = self.cross or [tensor.detach().requires_grad_() for tensor in made]
         return piece
 
     def _cache(self) -> Any:
