@@ -13,11 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --silent --no-fund --no-audit
 
-.PHONY: help install install-dev demo test fast-test lint fix generate bench clean
+.PHONY: help install install-dev demo test fast-test lint fix generate bench bench-full conformance demo-accuracy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: make fast-test, lint, fix, generate, bench, install, install-dev, clean"
+	@echo "also: make fast-test, lint, fix, generate, bench, bench-full, conformance, demo-accuracy, install, install-dev, clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -85,6 +85,15 @@ generate: $(VENV)/.installed
 
 bench: $(VENV)/.installed .venv-inseq/.installed
 	@$(OFFLINE) $(BIN)/python bench/compare.py
+
+bench-full: $(VENV)/.installed .venv-inseq/.installed
+	@$(OFFLINE) $(BIN)/python bench/compare.py --full
+
+conformance: $(VENV)/.installed .venv-inseq/.installed
+	@$(OFFLINE) $(BIN)/python bench/conformance.py
+
+demo-accuracy: $(VENV)/.installed
+	@$(OFFLINE) $(BIN)/python bench/pointing.py
 
 clean:
 	rm -rf $(VENV) .venv-inseq .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,6 +16,7 @@ __version__: Final = VERSION
 if TYPE_CHECKING:
     from am_inseq.attribute import Cost, Listener, Request, estimate, tokenize
     from am_inseq.core.attribution import Attribution
+    from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
         list_feature_attribution_methods,
@@ -33,6 +34,7 @@ _HOMES: Final[dict[str, str]] = {
     "FeatureAttributionOutput": "am_inseq.face.output",
     "Listener": "am_inseq.attribute",
     "Request": "am_inseq.attribute",
+    "StepFunctionArgs": "am_inseq.face.functions",
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
@@ -40,6 +42,7 @@ _HOMES: Final[dict[str, str]] = {
     "list_step_functions": "am_inseq.face.lists",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
+    "register_step_function": "am_inseq.face.functions",
     "show_attributions": "am_inseq.face.output",
     "tokenize": "am_inseq.attribute",
 }
@@ -51,6 +54,7 @@ __all__ = [
     "FeatureAttributionOutput",
     "Listener",
     "Request",
+    "StepFunctionArgs",
     "connect",
     "estimate",
     "explain",
@@ -58,6 +62,7 @@ __all__ = [
     "list_step_functions",
     "load_model",
     "make_view",
+    "register_step_function",
     "show_attributions",
     "tokenize",
 ]

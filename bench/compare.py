@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ import torch
 from models import make, text
 from rich.console import Console
 from rich.table import Table
+from rows import Row, needed_operations, rows_for
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
@@ -30,48 +32,17 @@ PYTHONS: Final = {
     "inseq": ROOT / ".venv-inseq" / "bin" / "python",
     "am_inseq": ROOT / ".venv" / "bin" / "python",
 }
+BOTH_SIDES: Final = {
+    "saliency",
+    "input_x_gradient",
+    "integrated_gradients",
+    "gradient_shap",
+    "deeplift",
+    "occlusion",
+    "attention",
+    "value_zeroing",
+}
 LONG: Final = 25.0  # seconds after which a row is not repeated
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: a method on a shape, with P prompt and T target tokens."""
-
-    shape: str
-    method: str
-    options: dict[str, Any] = field(default_factory=dict)
-    prompt: int = 32
-    target: int = 32
-    contrast: bool = False
-    backwards: int = 1  # backward passes a target
-    goal: float | None = None  # ratio that this release promises
-
-    @property
-    def label(self) -> str:
-        """Method and options, readable."""
-        given = {k: v for k, v in self.options.items() if k != "attributed_fn"}
-        shown = ", ".join(
-            f"{k}={'+'.join(v) if isinstance(v, list) else v}" for k, v in given.items()
-        )
-        name = self.method if self.method != "dummy" else "step scores alone"
-        score = f" of {self.options['attributed_fn']}" if "attributed_fn" in self.options else ""
-        return f"{name}{score}" + (f" ({shown})" if shown else "")
-
-
-def rows_for(shape: str) -> list[Row]:
-    """The rows of one shape; lengths reduced where inseq would take more than five minutes."""
-    steps = {"step_scores": ["probability", "entropy"]}
-    goal = 5.0 if shape.startswith("gpt2") else 3.0
-    return [
-        Row(shape, "saliency", goal=goal),
-        Row(shape, "input_x_gradient", goal=goal),
-        Row(shape, "saliency", {"attributed_fn": "contrast_prob_diff"}, contrast=True, goal=goal),
-        Row(shape, "saliency", steps, goal=goal),
-        Row(shape, "integrated_gradients", {"n_steps": 4}, backwards=4, goal=None),
-        Row(shape, "occlusion", prompt=16, target=16, backwards=0),
-        Row(shape, "attention", backwards=0),
-        Row(shape, "dummy", steps, backwards=0, goal=20.0),
-    ]
 
 
 class Side:
@@ -115,21 +86,24 @@ class Side:
 def job_of(row: Row, folder: Path) -> dict[str, Any]:
     """What both libraries are asked."""
     prompt, target = text(row.prompt, seed=1), text(row.target, seed=2)
-    decoder_only = row.shape.startswith("gpt2")
-    whole = f"{prompt} {target}" if decoder_only else target
+    whole = f"{prompt} {target}" if row.is_decoder_only else target
     options = dict(row.options)
     if row.contrast:
         other = text(row.target, seed=3)
-        options["contrast_targets"] = f"{prompt} {other}" if decoder_only else other
-    if not decoder_only:
+        options["contrast_targets"] = f"{prompt} {other}" if row.is_decoder_only else other
+    if not row.is_decoder_only and row.method in BOTH_SIDES:
         options["attribute_target"] = True
-    return {
+    job = {
         "folder": str(folder),
         "input": prompt,
         "output": whole,
         "method": row.method,
         "options": options,
+        "made": row.made,
     }
+    if row.layers is not None:
+        job["layers"] = [f"transformer.h.{i}" for i in range(row.layers)]
+    return job
 
 
 def largest_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[float, float]:
@@ -138,7 +112,7 @@ def largest_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[fl
     for name in ("source_attributions", "target_attributions"):
         if ours[name] is not None and theirs[name] is not None:
             difference = torch.tensor(ours[name]) - torch.tensor(theirs[name])
-            tables = max(tables, float(difference.abs().max()))
+            tables = max(tables, float(difference.nan_to_num(0.0).abs().max()))
     steps = 0.0
     for name, values in theirs["step_scores"].items():
         if name in ours["step_scores"]:
@@ -159,103 +133,182 @@ def matrix_rate(width: int, threads: int) -> float:
     return 2 * 1024 * width * 4 * width / best
 
 
-def needed_operations(row: Row, config: Any) -> float:
-    """Floating point operations that the method needs at least."""
-    p, t = row.prompt, row.target
-    if row.shape.startswith("gpt2"):
-        width, layers, vocabulary = config["n_embd"], config["n_layer"], config["vocab_size"]
-        body = 12 * layers * width**2
-        forward = 2 * body * (p + t)
-        backward = 2 * body * sum(p + i for i in range(t))
-    else:
-        width, layers = config["d_model"], config["decoder_layers"]
-        vocabulary = config["vocab_size"]
-        encoder, decoder = 12 * layers * width**2, 16 * layers * width**2
-        forward = 2 * (encoder * (p + 1) + decoder * (t + 1))
-        backward = 2 * sum(encoder * (p + 1) + decoder * (i + 1) for i in range(t + 1))
-    head = 2 * width * vocabulary * t
-    if row.method == "occlusion":
-        return (p + t) * (forward + head) / 2  # a token changes only what comes after it
-    passes = max(1, row.backwards)
-    return passes * (forward + head) + row.backwards * (backward + head)
-
-
 def measure(row: Row, sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]:
     """The best answer of each library; they take turns."""
     job = job_of(row, folder)
     best: dict[str, dict[str, Any]] = {}
     for _ in range(2):
         for library, side in sides.items():
-            if library in best and best[library]["seconds"] > LONG:
+            before = best.get(library, {})
+            if "error" in before or before.get("seconds", 0.0) > LONG:
                 continue
             answer = side.ask(job)
-            if library not in best or answer["seconds"] < best[library]["seconds"]:
+            if not before or answer.get("seconds", 0.0) < before["seconds"]:
                 best[library] = answer
     return best
 
 
-def main() -> int:
-    """Prints the table; fails where scores disagree."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shapes", nargs="+", default=["gpt2-124m", "bart-139m"])
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--json", type=Path, help="also write the rows here")
-    arguments = parser.parse_args()
-    console = Console(width=max(120, Console().width))
-    table = Table(
-        title=f"am_inseq against inseq 0.7.1, float32, {arguments.threads} threads, wall seconds"
-    )
-    for head in ("shape", "P+T", "what", "inseq", "am_inseq", "ratio", "goal"):
-        table.add_column(head, justify="left" if head in {"shape", "what"} else "right")
-    for head in ("score diff", "step diff", "x floor", "peak MiB"):
-        table.add_column(head, justify="right")
-    sides = {library: Side(library, arguments.threads) for library in PYTHONS}
-    written: list[dict[str, Any]] = []
-    disagree = 0
-    missed: list[str] = []
+@dataclass(frozen=True)
+class Measured:
+    """One row with what came out."""
+
+    row: Row
+    best: dict[str, dict[str, Any]]
+    floor: float  # seconds
+
+    @property
+    def ratio(self) -> float | None:
+        """Inseq's time over ours, where both ran."""
+        if any("error" in answer for answer in self.best.values()):
+            return None
+        return self.best["inseq"]["seconds"] / self.best["am_inseq"]["seconds"]
+
+    @property
+    def differences(self) -> tuple[float, float] | None:
+        """Largest differences of the scores, where they are comparable."""
+        if self.ratio is None:
+            return None
+        return largest_difference(self.best["am_inseq"]["scores"], self.best["inseq"]["scores"])
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether scores that must agree do not, or ours failed."""
+        if "error" in self.best["am_inseq"]:
+            return True
+        found = self.differences
+        if found is None:
+            return False
+        return found[1] > 1e-4 or (found[0] > 1e-5 and not self.row.apart)
+
+    @property
+    def cells(self) -> list[str]:
+        """The row as it is printed."""
+        row, best, found = self.row, self.best, self.differences
+        shown = "" if found is None else f"{found[0]:.0e}"
+        ours = best["am_inseq"]
+        return [
+            row.shape,
+            f"{row.prompt}+{row.target}",
+            row.label,
+            _seconds(best["inseq"]),
+            _seconds(ours),
+            "" if self.ratio is None else f"{self.ratio:.1f}",
+            "" if row.goal is None else f"{row.goal:.0f}",
+            row.apart or shown,
+            "" if found is None else f"{found[1]:.0e}",
+            "" if "error" in ours else f"{ours['seconds'] / self.floor:.1f}",
+            "/".join(f"{best[k].get('extra', 0) / 2**20:.0f}" for k in ("am_inseq", "inseq")),
+        ]
+
+
+def _seconds(answer: dict[str, Any]) -> str:
+    return "fails" if "error" in answer else f"{answer['seconds']:.2f}"
+
+
+HEADS: Final = (
+    "shape",
+    "P+T",
+    "what",
+    "inseq s",
+    "am_inseq s",
+    "ratio",
+    "goal",
+    "score diff",
+    "step diff",
+    "x floor",
+    "extra MiB",
+)
+LEGEND: Final = """\
+score diff: largest absolute difference of the normalised scores; x floor: am_inseq's time over that
+of the operations the method needs, at the matrix rate measured here; extra MiB: peak resident memory
+above what was held before the call, am_inseq/inseq"""
+
+
+def exponents(side: Side, folder: Path, shape: str) -> list[str]:
+    """How am_inseq's time grows with P and with T: the slope between two doublings."""
+    lines: list[str] = []
+    for method in ("saliency", "occlusion", "dummy"):
+        slopes: list[str] = []
+        for name, sizes in (
+            ("P", [(64, 8), (128, 8), (256, 8)]),
+            ("T", [(32, 16), (32, 32), (32, 64)]),
+        ):
+            seconds: list[float] = []
+            for p, t in sizes:
+                job = job_of(Row(shape, method, prompt=p, target=t), folder)
+                seconds.append(min(side.ask(job)["seconds"] for _ in range(2)))
+            slopes.append(f"{name}^{math.log2(seconds[2] / seconds[0]) / 2:.1f}")
+        lines.append(f"{shape} {method}: time grows as {' and '.join(slopes)}")
+    return lines
+
+
+def compare(
+    sides: dict[str, Side], arguments: argparse.Namespace, console: Console
+) -> tuple[list[Measured], list[str]]:
+    """Every row, printed as it is done, and how the time grows."""
+    every: list[Measured] = []
+    grown: list[str] = []
     for shape in arguments.shapes:
         folder = make(shape, ROOT / ".cache" / "bench")
         config = json.loads((folder / "config.json").read_text())
         rate = matrix_rate(config.get("n_embd") or config["d_model"], arguments.threads)
         console.print(f"{shape}: this machine multiplies at {rate / 1e9:.0f} GFLOP/s")
-        for row in rows_for(shape):
-            best = measure(row, sides, folder)
-            ours, theirs = best["am_inseq"], best["inseq"]
-            tables, steps = largest_difference(ours["scores"], theirs["scores"])
-            ratio = theirs["seconds"] / ours["seconds"]
+        for row in rows_for(shape, full=arguments.full):
+            if arguments.methods and row.method not in arguments.methods:
+                continue
             floor = needed_operations(row, config) / rate
-            disagree += tables > 1e-5 or steps > 1e-4
-            if row.goal is not None and ratio < row.goal:
-                missed.append(f"{shape} {row.label}: {ratio:.1f} of {row.goal:.0f}")
-            cells = [
-                shape,
-                f"{row.prompt}+{row.target}",
-                row.label,
-                f"{theirs['seconds']:.2f}",
-                f"{ours['seconds']:.2f}",
-                f"{ratio:.1f}",
-                "" if row.goal is None else f"{row.goal:.0f}",
-                f"{tables:.0e}",
-                f"{steps:.0e}",
-                f"{ours['seconds'] / floor:.1f}",
-                f"{ours['peak'] / 2**20:.0f}/{theirs['peak'] / 2**20:.0f}",
-            ]
-            table.add_row(*cells)
-            console.print("  ".join(cells))
-            written.append({"row": cells, "ratio": ratio, "floor": floor})
+            every.append(Measured(row, measure(row, sides, folder), floor))
+            console.print("  ".join(every[-1].cells))
+        if not arguments.methods and shape == "gpt2-small":
+            grown += exponents(sides["am_inseq"], folder, shape)
+    return every, grown
+
+
+def tell(every: list[Measured], console: Console) -> list[str]:
+    """Prints the table and what fell short; the rows that must not stand as they are."""
+    table = Table(title="am_inseq against inseq 0.7.1, float32, wall seconds")
+    for head in HEADS:
+        table.add_column(head, justify="left" if head in {"shape", "what"} else "right")
+    for one in every:
+        table.add_row(*one.cells)
+    console.print(table)
+    console.print(LEGEND)
+    for one in every:
+        for library, answer in one.best.items():
+            if "error" in answer:
+                console.print(f"{library} fails on {one.row.label}: {answer['error']}")
+        if one.row.goal is not None and one.ratio is not None and one.ratio < one.row.goal:
+            console.print(
+                f"below the goal here: {one.row.shape} {one.row.label}: "
+                f"{one.ratio:.1f} of {one.row.goal:.0f}"
+            )
+    return [one.row.label for one in every if one.disagrees]
+
+
+def main() -> int:
+    """Prints the table; fails where scores disagree."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--shapes", nargs="+", default=["gpt2-124m", "bart-139m", "t5-60m", "gpt2-small"]
+    )
+    parser.add_argument("--methods", nargs="+", help="only rows of these methods")
+    parser.add_argument("--full", action="store_true", help="defaults instead of reduced options")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, help="also write the rows here")
+    arguments = parser.parse_args()
+    console = Console(width=max(150, Console().width))
+    sides = {library: Side(library, arguments.threads) for library in PYTHONS}
+    every, grown = compare(sides, arguments, console)
     for side in sides.values():
         side.close()
-    console.print(table)
-    console.print(
-        "score diff: largest absolute difference of the normalised scores; x floor: am_inseq's time "
-        "over that of the operations the method needs; peak: resident memory of each process so far"
-    )
+    disagree = tell(every, console)
+    for line in grown:
+        console.print(line)
     if arguments.json:
-        arguments.json.write_text(json.dumps(written, indent=1))
-    for line in missed:
-        console.print(f"below the goal on this machine: {line}")
+        rows = [dict(zip(HEADS, one.cells, strict=True)) for one in every]
+        arguments.json.write_text(json.dumps(rows, indent=1))
     if disagree:
-        console.print(f"{disagree} rows disagree in their scores")
+        console.print(f"scores disagree or am_inseq failed: {'; '.join(disagree)}")
     return 1 if disagree else 0
 
 

@@ -13,10 +13,12 @@ from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
 )
 
 SPECIAL: Final = ("<pad>", "<unk>", "<s>", "</s>")
-SHAPES: Final = ("gpt2-124m", "bart-139m", "gpt2-small", "bart-small")
+SHAPES: Final = ("gpt2-124m", "bart-139m", "t5-60m", "gpt2-small", "bart-small")
 
 
 def word(index: int) -> str:
@@ -69,6 +71,21 @@ def make(shape: str, folder: Path) -> Path:
                 pad_token_id=0,
             )
         )
+    elif shape.startswith("t5"):
+        size = 32_128
+        network = T5ForConditionalGeneration(
+            T5Config(
+                vocab_size=size,
+                d_model=512,
+                d_kv=64,
+                d_ff=2048,
+                num_layers=6,
+                num_heads=8,
+                pad_token_id=0,
+                eos_token_id=3,
+                decoder_start_token_id=0,
+            )
+        )
     else:
         size = 2_000 if small else 50_265
         layers, heads, width = (2, 4, 64) if small else (6, 12, 768)
@@ -91,7 +108,7 @@ def make(shape: str, folder: Path) -> Path:
             )
         )
     network.save_pretrained(home)
-    _tokenizer(size, ends=shape.startswith("bart")).save_pretrained(home)
+    _tokenizer(size, ends=not shape.startswith("gpt2")).save_pretrained(home)
     return home
 
 

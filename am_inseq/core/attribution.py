@@ -20,10 +20,13 @@ class Block:
     Attributes:
         values: float32 on the CPU, one dimension per name in `axes`.
         axes: names of the dimensions of `values`, outermost first.
+        places: paths of the modules that the values speak of, one for each entry of the axis
+            "layer" where there is one; () where they speak of the whole network.
     """
 
     values: Tensor
     axes: tuple[AxisName, ...]
+    places: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != len(self.axes):
@@ -39,6 +42,8 @@ class Diagnostics:
             explained and the model's own.
         residual: (target,) score(input) - score(baseline) - sum of the row, for methods that
             promise completeness; in the unit of the score.
+        standard_error: (target,) largest standard error of a token's score, for methods that draw
+            at random; in the unit of the score.
         warnings: sentences for the user.
         seconds: wall time.
         forward_tokens: tokens sent forward through the network.
@@ -47,6 +52,7 @@ class Diagnostics:
 
     probability_difference: float = 0.0
     residual: tuple[float, ...] | None = None
+    standard_error: tuple[float, ...] | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     forward_tokens: int = 0
@@ -72,7 +78,8 @@ class Attribution:
         prompt: the text that was given.
         continuation: the text whose tokens are explained.
         tokens: labels of the "token" axis.
-        targets: positions on the token axis that label the "target" axis.
+        targets: positions on the token axis that label the "target" axis; of spans their last.
+        spans: where targets are spans, for each of them its half-open range on the token axis.
         blocks: the tables; "total", "magnitude", "effect" and "weight" are (target, token).
         primary: the block that is shown.
         method: name of the method.
@@ -80,8 +87,9 @@ class Attribution:
         score: name of the explained score.
         unit: unit of the primary block.
         is_signed: whether a negative value means "speaks against".
-        probabilities: (target,) the probability that the model gave each target.
-        step_scores: recorded scores, one value per target.
+        probabilities: (target,) the probability that the model gave each target; of a span, of all
+            its tokens.
+        step_scores: recorded scores, one value per target; of a span, the sum over its tokens.
         diagnostics: what the run says about itself.
         provenance: what produced it.
     """
@@ -101,6 +109,7 @@ class Attribution:
     step_scores: Mapping[str, tuple[float, ...]]
     provenance: Provenance
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    spans: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         labels: dict[AxisName, int] = {"token": len(self.tokens), "target": len(self.targets)}

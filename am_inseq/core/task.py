@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from am_inseq.core.specs import BoundScore
+    from am_inseq.core.scoring import BoundScore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,18 +18,44 @@ class Contrast:
     """What the targets are set against.
 
     Attributes:
-        ids: (target,) the token that each target is contrasted with.
-        logits: (target, vocab) next-token logits in the contrast setting where it was run, else
+        ids: (member,) the token that each target, or each token of the spans, is contrasted with.
+        logits: (member, vocab) next-token logits in the contrast setting where it was run, else
             None: then the attributed sequence's own logits serve (Yin and Neubig 2022).
     """
 
-    ids: Int[Tensor, " target"]
-    logits: Float[Tensor, "target vocab"] | None = None
+    ids: Int[Tensor, " member"]
+    logits: Float[Tensor, "member vocab"] | None = None
 
     def select(self, chosen: slice) -> Contrast:
-        """The contrast of some of the targets."""
+        """The contrast of some of the members."""
         logits = None if self.logits is None else self.logits[chosen]
         return Contrast(self.ids[chosen], logits)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """Stretches of tokens that are one target each: the sum of the scores of their tokens.
+
+    Attributes:
+        positions: (member,) ascending positions on the token axis of the tokens in any stretch.
+        ids: (member,) those tokens.
+        ranges: for each target the half-open range of its members; their ends ascend.
+    """
+
+    positions: Int[Tensor, " member"]
+    ids: Int[Tensor, " member"]
+    ranges: tuple[tuple[int, int], ...]
+
+    def covered(self, chosen: slice) -> slice:
+        """The members that some of the targets need."""
+        some = self.ranges[chosen]
+        return slice(min(start for start, _ in some), max(end for _, end in some))
+
+    def select(self, chosen: slice) -> Spans:
+        """Some of the stretches."""
+        kept = self.covered(chosen)
+        ranges = tuple((start - kept.start, end - kept.start) for start, end in self.ranges[chosen])
+        return Spans(self.positions[kept], self.ids[kept], ranges)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +69,7 @@ class Task:
         ids: (token,) vocabulary ids.
         encoder: how many of them, from the left, the encoder reads; 0 without an encoder.
         targets: (target,) ascending positions on the token axis whose tokens are explained; each is
-            predicted from the hidden state one position before.
+            predicted from the hidden state one position before. Of a span its last.
         target_ids: (target,) the explained tokens (the last one need not be among `ids`).
         free: (token,) tokens that variants may change and that receive scores.
         baseline_ids: (token,) ids that stand for "no information"; equal to `ids` where not free.
@@ -52,6 +78,12 @@ class Task:
         score: what is measured at each target.
         contrast: what the targets are set against, for contrastive scores.
         keep_hidden: whether contributions keep their hidden axis besides the reduced forms.
+        pad_id: the tokenizer's padding token, if it has one.
+        spans: what each target is made of, where targets are spans. Methods need not look at it:
+            every answer has one row for each target, a span's being that of the summed scores.
+        special: (token,) tokens that stand for no text, as the tokenizer has it; None: not known.
+        dropout: (sample, member) log-probabilities of the members in passes over the unchanged
+            input with dropout, for scores that need them.
     """
 
     ids: Int[Tensor, " token"]
@@ -65,15 +97,48 @@ class Task:
     score: BoundScore
     contrast: Contrast | None = None
     keep_hidden: bool = False
+    pad_id: int | None = None
+    spans: Spans | None = None
+    special: Bool[Tensor, " token"] | None = None
+    dropout: Float[Tensor, "sample member"] | None = None
 
-    def among(self, chosen: slice) -> Task:
-        """The same sequence with some of the targets."""
-        return replace(
-            self,
-            targets=self.targets[chosen],
-            target_ids=self.target_ids[chosen],
-            contrast=None if self.contrast is None else self.contrast.select(chosen),
-        )
+    @property
+    def members(self) -> Int[Tensor, " member"]:
+        """(member,) positions of all tokens whose scores are read: the targets, or their tokens."""
+        return self.targets if self.spans is None else self.spans.positions
+
+    @property
+    def member_ids(self) -> Int[Tensor, " member"]:
+        """(member,) the tokens at `members`."""
+        return self.target_ids if self.spans is None else self.spans.ids
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """For each target the half-open range of its members."""
+        if self.spans is not None:
+            return self.spans.ranges
+        return tuple((index, index + 1) for index in range(len(self.targets)))
+
+    @property
+    def membership(self) -> Bool[Tensor, "target member"]:
+        """(target, member) whether the member belongs to the target."""
+        bounds = torch.tensor(self.ranges, device=self.targets.device)
+        places = torch.arange(len(self.members), device=self.targets.device)
+        return (bounds[:, :1] <= places) & (places < bounds[:, 1:])
+
+    def summed(self, each: Float[Tensor, "... member"]) -> Float[Tensor, "... target"]:
+        """(…, target) from (…, member): sums over the members of each target."""
+        if self.spans is None:
+            return each
+        return torch.stack([each[..., start:end].sum(-1) for start, end in self.ranges], dim=-1)
+
+    def covered(self, chosen: slice) -> slice:
+        """The members that some of the targets need."""
+        return chosen if self.spans is None else self.spans.covered(chosen)
+
+    def apart(self) -> Task:
+        """The same sequence with every member as a target of its own."""
+        return replace(self, targets=self.members, target_ids=self.member_ids, spans=None)
 
     def group(self, chosen: slice) -> Task:
         """The same question about some of the targets, without the tokens after the last of them.
@@ -91,7 +156,10 @@ class Task:
             baseline_ids=self.baseline_ids[:end],
             embeds=self.embeds[:end],
             baseline=self.baseline[:end],
-            contrast=None if self.contrast is None else self.contrast.select(chosen),
+            contrast=None if self.contrast is None else self.contrast.select(self.covered(chosen)),
+            spans=None if self.spans is None else self.spans.select(chosen),
+            special=None if self.special is None else self.special[:end],
+            dropout=None if self.dropout is None else self.dropout[:, self.covered(chosen)],
         )
 
     @property

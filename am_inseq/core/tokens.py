@@ -22,6 +22,9 @@ class Token:
         part: the text it belongs to; "special" for tokens that stand for no text.
         start: first character in that text, in code points; -1 for special tokens.
         end: one past the last character; -1 for special tokens.
+        role: of a chat, who wrote the text ("system", "user", "assistant", …); None for what the
+            template puts around the messages, and outside chats.
+        message: of a chat, which message it belongs to; the answer counts as the last; else -1.
     """
 
     id: int
@@ -31,3 +34,5 @@ class Token:
     part: Part
     start: int
     end: int
+    role: str | None = None
+    message: int = -1

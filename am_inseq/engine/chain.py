@@ -6,8 +6,10 @@ its own targets, and what later targets left on its keys and values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -22,11 +24,11 @@ class Cuts:
 
     Attributes:
         ends: one past the last decoder position of each piece.
-        targets: for each piece, the range of targets that it predicts; they ascend.
+        members: for each piece, the range of members that it predicts; they ascend.
     """
 
     ends: tuple[int, ...]
-    targets: tuple[tuple[int, int], ...]
+    members: tuple[tuple[int, int], ...]
 
     @property
     def starts(self) -> tuple[int, ...]:
@@ -34,23 +36,23 @@ class Cuts:
         return (0, *self.ends[:-1])
 
 
-def cut(positions: Int[Tensor, " target"], length: int, longest: int) -> Cuts:
+def cut(positions: Int[Tensor, " member"], length: int, longest: int) -> Cuts:
     """Pieces of at most `length` positions around ascending `positions`.
 
     What stands before them is cut into pieces of at most `longest`, if it is worth a piece.
     """
     places: list[int] = positions.tolist()
     ends = [] if places[0] < length else [*range(longest, places[0], longest), places[0]]
-    targets = [(0, 0)] * len(ends)
+    members = [(0, 0)] * len(ends)
     start = 0
     while start < len(places):
         end = start
         while end < len(places) and places[end] < places[start] + length:
             end += 1
         ends.append(places[end - 1] + 1)
-        targets.append((start, end))
+        members.append((start, end))
         start = end
-    return Cuts(tuple(ends), tuple(targets))
+    return Cuts(tuple(ends), tuple(members))
 
 
 @dataclass(slots=True)
@@ -78,51 +80,86 @@ def _padded(tensor: Tensor, more: int) -> Tensor:
     return torch.cat([tensor.new_zeros(more, *tensor.shape[1:]), tensor]) if more else tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Inner:
+    """Tensors inside the pieces' graphs whose gradients are wanted besides.
+
+    Attributes:
+        tensors: those of each piece.
+        receive: called with a piece's index and their gradients, (target, row, …) each, of the
+            targets that end in the piece or after it.
+    """
+
+    tensors: Sequence[Sequence[Tensor]]
+    receive: Callable[[int, Sequence[Tensor]], None]
+
+
 def pull_back(
     pieces: Sequence[Piece],
-    pulls: Sequence[Float[Tensor, "row _ hidden"] | None],
+    pulls: Sequence[Float[Tensor, "_ row _ hidden"] | None],
     states: Float[Tensor, "row source hidden"] | None,
-) -> tuple[list[Float[Tensor, "_ _ hidden"]], Tensor | None]:
+    reach: int | None = None,
+    inner: Inner | None = None,
+) -> tuple[list[Float[Tensor, "_ row _ hidden"]], Tensor | None]:
     """Sends each target's vectors back through the chain.
 
     Args:
         pieces: the chain, first piece first.
-        pulls: for each piece, d score / d hidden of its own targets; None where it has none.
+        pulls: for each piece, what goes back at its members for each target that ends in it or
+            after it, (target, row, member, hidden); None where it has no members.
         states: the encoder's output that the pieces read, as a leaf.
+        reach: one past the last position whose gradients are wanted; None: all are.
+        inner: further tensors whose gradients are wanted.
 
     Returns:
-        for each piece the gradients of the targets from its first on, summed over rows (targets
-        before it have none there), and (target, row, source, hidden) for the encoder's output.
+        for each piece the gradients of the targets that end in it or after it, (target, row,
+        position, hidden): earlier targets have none there, and a piece beyond `reach` has no
+        targets; and (target, row, source, hidden) for the encoder's output.
     """
     left = _Left()
-    gradients: list[Tensor] = [torch.empty(0)] * len(pieces)
+    gradients = [piece.leaf.new_zeros(0, *piece.leaf.shape) for piece in pieces]
+    starts = [0, *accumulate(piece.leaf.shape[1] for piece in pieces)]
     to_states: Tensor | None = None
     for index in range(len(pieces) - 1, -1, -1):
         piece, pull = pieces[index], pulls[index]
         outputs, vectors = _sent(piece, pull, left)
-        if not outputs:
-            gradients[index] = piece.leaf.new_zeros(0, *piece.leaf.shape[1:])
-            continue
-        inputs = [piece.leaf, *piece.past, *piece.cross]
+        is_wanted = reach is None or starts[index] < reach
+        inputs = [*piece.past, *piece.cross]
+        if is_wanted:
+            inputs.append(piece.leaf)
         if states is not None and piece.new_cross:
             inputs.append(states)
-        back = torch.autograd.grad(
-            outputs,
-            inputs,
-            vectors,
-            retain_graph=True,
-            is_grads_batched=True,
-            materialize_grads=True,
-        )
-        gradients[index] = back[0].sum(1)
-        past = back[1 : 1 + len(piece.past)]
-        cross = back[1 + len(piece.past) : 1 + len(piece.past) + len(piece.cross)]
+        within = () if inner is None else inner.tensors[index]
+        if not outputs or not (inputs or within):
+            continue
+        back = batched_gradients(outputs, [*within, *inputs], vectors)
+        if inner is not None:
+            inner.receive(index, back[: len(within)])
+        back = back[len(within) :]
+        past = back[: len(piece.past)]
+        cross = back[len(piece.past) : len(piece.past) + len(piece.cross)]
+        if is_wanted:
+            gradients[index] = back[len(past) + len(cross)]
         before = past[0].shape[-2] if past else 0
         left.own = _added([tensor[..., :before, :] for tensor in left.own], past)
         left.cross = _added(left.cross, cross)
         if states is not None and piece.new_cross:
             to_states = back[-1]
     return gradients, to_states
+
+
+def batched_gradients(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], vectors: Sequence[Tensor]
+) -> list[Tensor]:
+    """(target, …) for each of `inputs`; zeros where nothing arrives."""
+    back: Any = torch.autograd.grad(
+        outputs, inputs, vectors, retain_graph=True, is_grads_batched=True, allow_unused=True
+    )
+    count = len(vectors[0])
+    return [
+        x.new_zeros(count, *x.shape) if part is None else part
+        for part, x in zip(back, inputs, strict=True)
+    ]
 
 
 def _added(left: list[Tensor], more: Sequence[Tensor]) -> list[Tensor]:
@@ -133,16 +170,12 @@ def _added(left: list[Tensor], more: Sequence[Tensor]) -> list[Tensor]:
 
 def _sent(piece: Piece, pull: Tensor | None, left: _Left) -> tuple[list[Tensor], list[Tensor]]:
     """What of a piece receives vectors, and the vectors, (target, …) each."""
-    own = 0 if pull is None else pull.shape[1]
-    left.admit(own)
     outputs: list[Tensor] = []
     vectors: list[Tensor] = []
-    if pull is not None and own:
+    if pull is not None:
+        left.admit(len(pull) - left.targets)
         outputs.append(piece.read.hidden)
-        alone = torch.diag_embed(pull.permute(0, 2, 1)).permute(3, 0, 2, 1)
-        # (target, row, target, hidden): the vector of target t is zero but at target t
-        later = alone.new_zeros(left.targets - own, *alone.shape[1:])
-        vectors.append(torch.cat([alone, later]))
+        vectors.append(pull)
     if left.own:
         before = piece.past[0].shape[-2] if piece.past else 0
         end = before + piece.leaf.shape[1]

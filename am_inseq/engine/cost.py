@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from am_inseq.core.evaluation import Attentions, Contributions, Evaluation, Steps
+from am_inseq.core.evaluation import Contributions, Evaluation, Run, SiteContributions, Steps
 from am_inseq.core.task import Task
-from am_inseq.engine.run import answer_with_zeros, run
+from am_inseq.engine.run import answer_with_zeros, passes, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,12 @@ def count_tokens(steps: Steps[Any], task: Task) -> tuple[int, int]:
 
     def answer(asked: Evaluation) -> Any:
         nonlocal forward, backward
-        rows = 1 if isinstance(asked, Attentions) else len(asked.variants)
+        rows = passes(asked, task)
         forward += rows * length
-        if isinstance(asked, Contributions):
+        if isinstance(asked, Contributions | SiteContributions):
             backward += rows * int(task.targets.sum())
+        if isinstance(asked, Run):
+            backward += asked.backwards * length
         return answer_with_zeros(asked, task)
 
     run(steps, answer)

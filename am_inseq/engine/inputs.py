@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from am_inseq.core.evaluation import Moved, Replaced, Variant
 from am_inseq.core.model import Inputs
 from am_inseq.core.task import Task
+from am_inseq.core.variants import Moved, Placed, Replaced, Variant
 
 
-def predicted_at(task: Task) -> Int[Tensor, " target"]:
-    """(target,) the decoder positions after which the targets are predicted."""
-    return task.targets - 1 - task.encoder
+def predicted_at(task: Task) -> Int[Tensor, " member"]:
+    """(member,) the decoder positions after which the targets, or their tokens, are predicted."""
+    return task.members - 1 - task.encoder
 
 
 def decoder_length(task: Task) -> int:
@@ -29,7 +29,10 @@ def id_rows(task: Task, variants: Sequence[Replaced]) -> Inputs:
     rows = task.ids[:end].repeat(len(variants), 1)
     for row, variant in enumerate(variants):
         places = torch.tensor(variant.tokens, dtype=torch.long, device=rows.device)
-        rows[row, places] = task.baseline_ids[places]
+        if variant.ids is None:
+            rows[row, places] = task.baseline_ids[places]
+        else:
+            rows[row, places] = torch.tensor(variant.ids, dtype=torch.long, device=rows.device)
     if not task.encoder:
         return Inputs(rows)
     touched = any(place < task.encoder for v in variants for place in v.tokens)
@@ -37,16 +40,38 @@ def id_rows(task: Task, variants: Sequence[Replaced]) -> Inputs:
     return Inputs(rows[:, task.encoder :], encoder)
 
 
-def embed_rows(task: Task, variants: Sequence[Moved]) -> Inputs:
-    """The variants as rows of embeddings, detached."""
-    end = int(task.targets[-1])
-    alpha = torch.tensor([v.alpha for v in variants], device=task.embeds.device)
-    alpha = alpha.to(task.embeds.dtype)[:, None, None]
-    start, here = task.baseline[:end], task.embeds[:end]
-    rows = torch.where(alpha == 1, here, start + alpha * (here - start))  # exact at 1
+def is_input(variant: Variant) -> bool:
+    """Whether the variant is the input itself, through embeddings."""
+    return isinstance(variant, Moved) and (variant.alpha == 1 or variant.tokens == ())
+
+
+def embed_rows(task: Task, variants: Sequence[Variant]) -> Inputs:
+    """The variants as rows of embeddings, detached, and the task's ids beside them."""
+    rows = torch.stack([_embedded(task, variant) for variant in variants])
+    ids = task.ids[None, : int(task.targets[-1])]
     if not task.encoder:
-        return Inputs(rows)
-    return Inputs(rows[:, task.encoder :], rows[:, : task.encoder])
+        return Inputs(rows, None, ids)
+    cut = task.encoder
+    return Inputs(rows[:, cut:], rows[:, :cut], ids[:, cut:], ids[:, :cut])
+
+
+def _embedded(task: Task, variant: Variant) -> Float[Tensor, "token hidden"]:
+    end = int(task.targets[-1])
+    start, here = task.baseline[:end], task.embeds[:end]
+    match variant:
+        case Placed():
+            return variant.points[:end].to(here)
+        case Replaced():
+            raise TypeError("variants of ids are not rows of embeddings")
+        case Moved():
+            if is_input(variant):
+                return here  # exact
+            row = start + variant.alpha * (here - start)
+            if variant.tokens is None:
+                return row
+            chosen = torch.zeros(end, 1, dtype=torch.bool, device=here.device)
+            chosen[[place for place in variant.tokens if place < end]] = True
+            return torch.where(chosen, row, here)
 
 
 def batches(
@@ -58,9 +83,9 @@ def batches(
     """
     kinds: dict[tuple[bool, bool], list[int]] = {}
     for index, variant in enumerate(variants):
-        is_moved = isinstance(variant, Moved)
-        touches = not is_moved and any(place < task.encoder for place in variant.tokens)
-        kinds.setdefault((is_moved, touches), []).append(index)
+        from_ids = isinstance(variant, Replaced)
+        touches = from_ids and any(place < task.encoder for place in variant.tokens)
+        kinds.setdefault((from_ids, touches), []).append(index)
     return [
         (chunk, [variants[i] for i in chunk])
         for indices in kinds.values()

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-import torch
-
 from am_inseq.errors import ResourceError
+from am_inseq.numerics.devices import is_out_of_memory
 
 T = TypeVar("T")
 
@@ -24,6 +23,7 @@ class Budget:
         logits: row x target x vocabulary values at once.
         gradients: target x token x hidden values that may be held at once.
         targets: targets whose gradients are taken from one forward.
+        most_rows: variants of the input in one forward.
     """
 
     tokens: int = 4096
@@ -32,6 +32,7 @@ class Budget:
     gradients: int = 2**26
     targets: int = 32
     piece: int = 16
+    most_rows: int = 2**20
 
     def halved(self) -> Budget:
         """Half of everything."""
@@ -42,26 +43,21 @@ class Budget:
             gradients=max(1, self.gradients // 2),
             targets=max(1, self.targets // 2),
             piece=self.piece,
+            most_rows=max(1, min(self.most_rows, self.tokens) // 2),  # a row has tokens
         )
 
     def rows(self, length: int, targets: int, vocabulary: int) -> int:
         """How many rows of `length` tokens one forward may hold; at least one."""
         by_tokens = self.tokens // max(1, length)
         by_logits = self.logits // max(1, targets * vocabulary)
-        return max(1, min(by_tokens, by_logits))
+        return max(1, min(by_tokens, by_logits, self.most_rows))
 
     def for_gradients(self, length: int, hidden: int) -> int:
         """How many targets one group may hold; at least one."""
         return max(1, min(self.targets, self.gradients // max(1, length * hidden)))
 
 
-ONE_ROW: Final = Budget(1, 1, 1, 1, 1)
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device or the operating system refused memory."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text
+ONE_ROW: Final = Budget(1, 1, 1, 1, 1, most_rows=1)
 
 
 def shrinking(work: Callable[[Budget], T], budget: Budget) -> T:

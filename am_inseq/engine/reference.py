@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from am_inseq.core.evaluation import Replaced
-from am_inseq.core.model import Model
+from am_inseq.core.model import Inputs, Model
 from am_inseq.core.task import Task
-from am_inseq.engine.evaluate import Meter
+from am_inseq.core.variants import Replaced
+from am_inseq.engine.check import target_log_probabilities
 from am_inseq.engine.inputs import id_rows, predicted_at
 from am_inseq.engine.memory import Budget, shrinking
+from am_inseq.engine.state import Meter
 
 
 def read_logits(
     model: Model, task: Task, budget: Budget, meter: Meter
-) -> Float[Tensor, "target vocab"]:
-    """One teacher-forced forward; more only where the vocabulary would not fit at once."""
-    return shrinking(lambda smaller: _read(model, task, smaller, meter), budget)
+) -> Float[Tensor, "member vocab"]:
+    """(member, vocab) by one teacher-forced forward; more only where they would not fit at once."""
+    return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), budget)
 
 
 @torch.no_grad()
@@ -29,10 +30,44 @@ def _read(model: Model, task: Task, budget: Budget, meter: Meter) -> Float[Tenso
     if not torch.equal(order, torch.arange(len(order), device=order.device)):
         ascending = replace(task, targets=task.targets[order], target_ids=task.target_ids[order])
         return _read(model, ascending, budget, meter)[order.argsort()]
-    chunk = max(1, budget.logits // model.vocabulary)
+    chunk = max(1, budget.logits // model.vocabulary) if model.capabilities().causal else 1
     parts: list[Tensor] = []
     for start in range(0, len(task.targets), chunk):
         part = task.group(slice(start, start + chunk))
         meter.forward_tokens += len(part.ids)
         parts.append(model.forward(id_rows(part, [Replaced()]), predicted_at(part)).logits[0])
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def read_dropout(
+    model: Model, task: Task, draws: tuple[int, int], budget: Budget, meter: Meter
+) -> Float[Tensor, "sample member"]:
+    """(sample, member) log-probabilities of the members in passes with dropout.
+
+    Every pass reads the whole text alone, so that what is dropped depends on nothing else.
+
+    Args:
+        model: the model.
+        task: holds the text and the members.
+        draws: how many passes, and the seed of all.
+        budget: bounds the logits held at once; the answer does not depend on it.
+        meter: counts the work.
+    """
+    count, seed = draws
+    generator = torch.Generator().manual_seed(seed)
+    seeds: list[int] = torch.randint(2**62, (count,), generator=generator).tolist()
+    cut = task.encoder
+    inputs = Inputs(task.ids[None, cut:], task.ids[None, :cut] if cut else None)
+    chunk = max(1, budget.logits // model.vocabulary)
+    samples: list[Tensor] = []
+    for own in seeds:
+        parts: list[Tensor] = []
+        for start in range(0, len(task.members), chunk):
+            chosen = slice(start, start + chunk)
+            meter.forward_tokens += len(task.ids)
+            with model.dropout(own):  # the same draws for every chunk
+                logits = model.forward(inputs, predicted_at(task)[chosen]).logits[0]
+            parts.append(target_log_probabilities(logits, task.member_ids[chosen]))
+        samples.append(torch.cat(parts))
+    return torch.stack(samples)

@@ -9,10 +9,19 @@ from am_inseq.core.evaluation import (
     AttentionMaps,
     Attentions,
     Contributions,
+    Embed,
     Evaluation,
     Folded,
+    Nearest,
+    Peers,
+    Run,
     Scores,
+    SiteContributions,
+    SiteFolded,
     Steps,
+    Tell,
+    ValueZeroing,
+    ZeroedMaps,
 )
 from am_inseq.core.task import Task
 
@@ -29,6 +38,26 @@ def run(steps: Steps[T], answer: Callable[[Evaluation], Any]) -> T:
         return stop.value
 
 
+def passes(asked: Evaluation, task: Task) -> int:  # noqa: PLR0911 - one a case
+    """How many rows an evaluation sends through the network, at least."""
+    match asked:
+        case Scores() | Contributions():
+            return len(asked.variants)
+        case SiteContributions():
+            moved = asked.alphas != (1.0,)  # then both ends of the way are read first
+            return len(asked.alphas) + 2 * moved
+        case Nearest() | Peers() | Embed() | Tell():
+            return 0
+        case Run():
+            return asked.passes
+        case Attentions():
+            return 1
+        case ValueZeroing():
+            zeroed = {"decoder": int(task.targets[-1]) - task.encoder}
+            zeroed |= {"encoder": task.encoder, "cross": task.encoder}
+            return 1 + sum(zeroed[kind] for kind in asked.kinds)
+
+
 def count_variants(steps: Steps[Any], task: Task) -> int:
     """How many variants of the input a method will run, before any of them has been.
 
@@ -39,24 +68,45 @@ def count_variants(steps: Steps[Any], task: Task) -> int:
 
     def answer(asked: Evaluation) -> Any:
         nonlocal counted
-        counted += 1 if isinstance(asked, Attentions) else len(asked.variants)
+        counted += passes(asked, task)
         return answer_with_zeros(asked, task)
 
     run(steps, answer)
     return counted
 
 
-def answer_with_zeros(asked: Evaluation, task: Task) -> Any:
+def answer_with_zeros(asked: Evaluation, task: Task) -> Any:  # noqa: C901, PLR0911 - one a case
     """An answer of the right shape."""
     targets, (tokens, hidden) = len(task.targets), task.embeds.shape
     zero = task.embeds.new_zeros(())
     match asked:
         case Scores():
-            return zero.expand(len(asked.variants), targets)
+            shape = (len(asked.variants), *(() if asked.targets else (targets,)))
+            return zero.expand((len(asked.of), *shape) if asked.of else shape)
         case Contributions():
             table = zero.expand(targets, tokens)
             kept = zero.expand(targets, tokens, hidden) if task.keep_hidden else None
-            return Folded(table, table, kept)
+            squares = table if asked.spread else None
+            return Folded(table, table, kept, squares, zero.expand(targets))
         case Attentions():
             source = zero.expand(task.encoder, task.encoder, 1, 1) if task.encoder else None
             return AttentionMaps(zero.expand(targets, tokens, 1, 1), source)
+        case SiteContributions():
+            count = len(asked.sites)
+            table = zero.expand(targets, tokens, count)
+            kept = zero.expand(targets, tokens, count, hidden) if task.keep_hidden else None
+            names = tuple(str(site) for site in asked.sites)
+            return SiteFolded(names, table, table, kept, zero.expand(targets, count))
+        case ValueZeroing():
+            source = zero.expand(task.encoder, task.encoder, 1) if task.encoder else None
+            return ZeroedMaps(zero.expand(targets, tokens, 1), source)
+        case Nearest():
+            return task.ids.new_tensor(asked.ids)[:, None].expand(-1, asked.k)
+        case Peers():
+            return tuple(task.ids.new_tensor([one]) for one in asked.ids)
+        case Embed():
+            return zero.expand(len(asked.ids), hidden)
+        case Tell():
+            return None
+        case Run():
+            return asked.placeholder

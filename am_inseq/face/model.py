@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from torch import nn
 from transformers import PreTrainedModel
 
-from am_inseq.attribute import Listener, Request, attribute
+from am_inseq.attribute import Listener, Request, attribute_each
 from am_inseq.core.attribution import Attribution
-from am_inseq.errors import InputError, TargetError, UnknownNameError
+from am_inseq.core.specs import MethodSpec, ScoreSpec, check_options
+from am_inseq.engine.memory import Budget
+from am_inseq.errors import InputError, UnknownNameError
+from am_inseq.face.contrasts import CONTRAST_NAMES, contrast_fields, take_contrasts
+from am_inseq.face.functions import Function, score_of, scores_of
+from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of
+from am_inseq.face.options import route
 from am_inseq.face.output import FeatureAttributionOutput, make_output
-from am_inseq.methods import METHODS
+from am_inseq.face.texts import TextMembers, move
 from am_inseq.models import huggingface, load
-from am_inseq.models.generate import generate
 from am_inseq.models.huggingface import HuggingFaceModel
-from am_inseq.models.sequence import read_prompt
 from am_inseq.render.progress import Report, progress_bar
-from am_inseq.scores import SCORES
+from am_inseq.request import find_method
+
+_OWN_NAMES: Final = (*CONTRAST_NAMES, "internal_batch_size")
+_UNUSED: Final = "generation_args were not used: what follows the input was given"
 
 
 class _Bar(Listener):
@@ -32,248 +42,275 @@ class _Bar(Listener):
         self._report(self._index, stage, done, total)
 
 
-_OWN_NAMES = ("contrast_targets", "internal_batch_size")
+class AttributionModel(TextMembers, nn.Module):
+    """A language model and the attribution method to use on it.
 
+    Attributes:
+        model: the transformers model.
+        tokenizer: its tokenizer.
+        loaded: both, as the rest of the library sees them.
+        attribution_method: the method that `attribute` uses if it is given none.
+        method_options: options of that method, wherever a call does not give its own.
+    """
 
-class AttributionModel(nn.Module):
-    """A language model and the attribution method to use on it."""
-
-    def __init__(self, loaded: HuggingFaceModel, attribution_method: str | None) -> None:
+    def __init__(
+        self,
+        loaded: HuggingFaceModel,
+        attribution_method: str | None,
+        method_options: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        if attribution_method is not None and attribution_method not in METHODS:
-            raise UnknownNameError("method", attribution_method, METHODS)
+        self.attribution_method = attribution_method
+        self.method_options = dict(method_options or {})
+        if attribution_method is not None:
+            _check_method(attribution_method, self.method_options)
         self.model = loaded.network
         self.tokenizer = loaded.tokenizer
         self.loaded = loaded
-        self.attribution_method = attribution_method
 
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return self.loaded.device
+    def get_attribution_method(
+        self,
+        method: str | MethodSpec | None = None,
+        override_default_attribution: bool = False,
+    ) -> tuple[MethodSpec, dict[str, Any]]:
+        """The method of that name, or the model's own, and the options it was loaded with.
 
-    def generate(self, input_texts: str | Sequence[str], **generation_args: Any) -> list[str]:
-        """What the model writes for each text; a decoder-only model's include the text itself."""
-        texts = [input_texts] if isinstance(input_texts, str) else list(input_texts)
-        written: list[str] = []
-        for text in texts:
-            ids = [token.id for token in read_prompt(self.loaded, text)]
-            options, most = self._generation(generation_args)
-            with self.loaded.lock:
-                new = generate(self.loaded, ids, max_new_tokens=most, options=options)
-            whole = new if self.loaded.has_encoder else [*ids, *new]
-            written.append(self.decode(whole))
-        return written
+        Args:
+            method: a name, a method of your own, or None for the model's.
+            override_default_attribution: make it the model's, without options.
 
-    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """The text of `ids`."""
-        return self.tokenizer.decode(
-            list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
-        )
-
-    def encode(self, texts: str | Sequence[str]) -> Any:
-        """The ids of `texts`, as transformers gives them."""
-        return self.tokenizer(texts)
+        Raises:
+            InputError: none is named and the model has none.
+            UnknownNameError: a method that does not exist.
+        """
+        chosen = method or self.attribution_method
+        if chosen is None:
+            raise InputError(
+                "no attribution method was chosen; give one to load_model or as method="
+            )
+        spec = find_method(chosen) if isinstance(chosen, str) else chosen
+        if method is not None and override_default_attribution:
+            self.attribution_method, self.method_options = spec.name, {}
+        return spec, {} if method is not None else dict(self.method_options)
 
     def attribute(
         self,
-        input_texts: str | Sequence[str],
+        input_texts: str | Chat | Sequence[str | Chat],
         generated_texts: str | Sequence[str] | None = None,
-        method: str | None = None,
-        *,
+        method: str | MethodSpec | None = None,
+        override_default_attribution: bool = False,
         attr_pos_start: int | None = None,
         attr_pos_end: int | None = None,
         show_progress: bool = True,
+        pretty_progress: bool = True,
+        output_step_attributions: bool = False,
         attribute_target: bool = False,
-        step_scores: str | Sequence[str] = (),
+        step_scores: str | ScoreSpec | Function | Sequence[str | ScoreSpec | Function] = (),
         include_eos_baseline: bool = False,
-        attributed_fn: str | None = None,
+        attributed_fn: str | ScoreSpec | Function | None = None,
+        device: str | None = None,
         batch_size: int | None = None,
+        generate_from_target_prefix: bool = False,
+        skip_special_tokens: bool = False,
+        clean_special_chars: bool = False,
         generation_args: Mapping[str, Any] | None = None,
+        *,
+        target_ids: Any = None,
+        spans: Sequence[tuple[int, int]] | None = None,
+        text_spans: Sequence[tuple[int, int] | str] | None = None,
         **kwargs: Any,
     ) -> FeatureAttributionOutput:
-        """Generates a continuation of each text, or takes yours, and attributes it.
+        """Generates a continuation of each input, or takes yours, and attributes it.
 
         Args:
-            input_texts: prompts, or source texts of an encoder-decoder.
+            input_texts: prompts, or source texts of an encoder-decoder; chats as lists of messages
+                with a "role" and a "content". An empty text stands for a decoder-only model's start
+                token.
             generated_texts: what to attribute instead of a generated continuation; for a
-                decoder-only model each must begin with its input text.
+                decoder-only model each must begin with its input text, for a chat it is the answer.
             method: another method for this call.
-            attr_pos_start: first attributed index in the decoder's tokens.
-            attr_pos_end: one past the last; negative counts from the end.
+            override_default_attribution: keep that method for later calls.
+            attr_pos_start: first attributed index in the decoder's tokens; negative counts from the
+                end.
+            attr_pos_end: one past the last; negative counts from the end, beyond it means the end.
             show_progress: draw a progress bar on standard error.
+            pretty_progress: taken for inseq's sake; there is one kind of bar.
+            output_step_attributions: also give one object for each attributed token, in
+                `step_attributions`.
             attribute_target: score the target side of an encoder-decoder too; a decoder-only
                 model's always is.
-            step_scores: names of scores to record for each generated token.
+            step_scores: names of scores to record for each generated token, or step functions.
             include_eos_baseline: let the baseline replace end tokens too.
-            attributed_fn: name of the explained score; "probability" by default.
+            attributed_fn: name of the explained score, or a step function of your own, see
+                `register_step_function`; "probability" by default.
+            device: where to run this call; the model goes back afterwards.
             batch_size: taken for inseq's sake; scores never depend on it.
-            generation_args: generation arguments of transformers.
-            kwargs: options of the method, the attributed function and the step scores, by name;
-                `contrast_targets`: one text for each input.
+            generate_from_target_prefix: let the model go on from `generated_texts`.
+            skip_special_tokens: leave out the special tokens that the tokenizer puts around texts.
+            clean_special_chars: label tokens by the text they stand for, not by the vocabulary's
+                spelling.
+            generation_args: generation arguments of transformers, and `seed`; every returned
+                sequence is attributed on its own.
+            target_ids: what to attribute as token ids, one list for each input.
+            spans: ranges of the generated tokens that are one target each.
+            text_spans: the same as ranges of characters of the generated text, or stretches of it.
+            kwargs: options of the method, the attributed function and the step scores, by name, or
+                in `attribution_args`, `attributed_fn_args` and `step_scores_args`;
+                `internal_batch_size`: at most so many variants of the input in one pass. For
+                contrastive scores, one for each input: `contrast_targets`, the target side of the
+                contrast, of a decoder-only model with its prompt; `contrast_sources`, another
+                source of an encoder-decoder; `contrast_targets_alignments`, pairs (target index,
+                contrast index) or "auto", the rest from the end; `contrast_force_inputs`, run the
+                contrast for the explained score too, as a constant.
 
         Returns:
-            one sequence output for each text.
+            one sequence output for each text, or for each sequence that was generated.
 
         Raises:
             UnknownNameError: a method, score or option that does not exist.
             TargetError: a generated text that does not begin with its input.
         """
-        del batch_size  # every text is its own batch: nothing of one can reach another
+        del pretty_progress
         started = time.perf_counter()
-        texts = _texts("input_texts", input_texts)
-        if isinstance(step_scores, str):
-            step_scores = [step_scores]
-        forced = _one_for_each(texts, generated_texts, "generated_texts")
-        contrasts = _one_for_each(texts, kwargs.pop("contrast_targets", None), "contrast_targets")
-        name = method or self.attribution_method
-        if name is None:
-            raise InputError(
-                "no attribution method was chosen; give one to load_model or as method="
-            )
-        score = attributed_fn or "probability"
-        routed = route(kwargs, name, score, step_scores)
-        options, most = self._generation(generation_args or {})
-        results: list[Attribution] = []
-        with progress_bar(len(texts), enabled=show_progress) as report:
-            for index, text in enumerate(texts):
-                request = Request(
-                    prompt=text,
-                    target=_continuation(self.loaded, text, forced[index]),
-                    contrast_target=_continuation(self.loaded, text, contrasts[index]),
-                    contrast_alignment="end",
-                    method=name,
-                    score=score,
-                    step_scores=tuple(step_scores),
-                    max_new_tokens=most,
-                    generation=options,
-                    attribute_target=attribute_target or not self.loaded.has_encoder,
-                    include_eos_baseline=include_eos_baseline,
-                    keep_hidden=True,
-                    positions=(attr_pos_start, attr_pos_end),
-                    **routed,
-                )
-                results.append(attribute(self.loaded, request, _Bar(index, report)))
+        prompts = prompts_of("input_texts", input_texts)
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
+        if generate_from_target_prefix and generated_texts is None:
+            raise InputError("generate_from_target_prefix goes on from generated_texts; give them")
+        score = score_of(attributed_fn or "probability", self)
+        recorded = scores_of(step_scores, self)
+        contrasts = take_contrasts(kwargs, (score, *recorded))
+        given = Given(
+            forced=one_for_each(len(prompts), generated_texts, "generated_texts"),
+            goes_on=generate_from_target_prefix,
+            ids=ids_for_each(len(prompts), target_ids),
+            contrasts=contrast_fields(
+                self.loaded, prompts, contrasts, framed=not skip_special_tokens
+            ),
+        )
+        budget = _budget(kwargs.pop("internal_batch_size", None))
+        spec, options = self.get_attribution_method(method)
+        routed = route(kwargs, spec, score, recorded, _own_names())
+        routed["options"] = {**options, **routed["options"]}
+        self.get_attribution_method(method, override_default_attribution)
+        generation, most = self.generation(generation_args or {})
+        shared: dict[str, Any] = {
+            "method": spec,
+            "score": score,
+            "step_scores": recorded,
+            "max_new_tokens": most,
+            "generation": generation,
+            "from_nothing": True,
+            "special_tokens": not skip_special_tokens,
+            "attribute_target": attribute_target or not self.loaded.has_encoder,
+            "include_eos_baseline": include_eos_baseline,
+            "keep_hidden": True,
+            "positions": (attr_pos_start, attr_pos_end),
+            "spans": spans,
+            "text_spans": text_spans,
+            "budget": budget,
+            **routed,
+        }
+        requests = [
+            Request(**given.request(self.loaded, index, prompt), **shared)
+            for index, prompt in enumerate(prompts)
+        ]
+        results = self._run(requests, device, show_progress=show_progress)
+        if given.is_whole and generation_args:
+            results = [_told(one, _UNUSED) for one in results]
         info = {
-            "attribution_method": name,
+            "attribution_method": spec.name,
             "attr_pos_start": attr_pos_start,
             "attr_pos_end": attr_pos_end,
+            "output_step_attributions": output_step_attributions,
             "attribute_target": attribute_target,
-            "step_scores": list(step_scores),
+            "step_scores": [one.name for one in recorded],
             "exec_time": time.perf_counter() - started,
-            "model_name": self.loaded.name,
-            "model_class": type(self.model).__name__,
-            "tokenizer_name": self.tokenizer.name_or_path,
-            "tokenizer_class": type(self.tokenizer).__name__,
+            **self.info,
             "include_eos_baseline": include_eos_baseline,
-            "attributed_fn": score,
+            "attributed_fn": score.name,
             "attribution_args": dict(routed["options"]),
             "attributed_fn_args": dict(routed["score_options"]),
             "step_scores_args": dict(routed["step_score_options"]),
-            "input_texts": texts,
+            "input_texts": [one.prompt for one in results],
             "generated_texts": [_generated(self.loaded, result) for result in results],
             "generation_args": dict(generation_args or {}),
-            "constrained_decoding": generated_texts is not None,
+            "constrained_decoding": given.is_whole,
+            "generate_from_target_prefix": generate_from_target_prefix,
         }
-        with_target = attribute_target or not self.loaded.has_encoder
-        return make_output(results, info, with_target=with_target)
+        return make_output(
+            results,
+            info,
+            with_target=attribute_target or not self.loaded.has_encoder,
+            readable=clean_special_chars,
+            with_steps=output_step_attributions,
+        )
 
-    def _generation(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-        """Generation options and the largest number of new tokens, the model's own by default."""
-        config = self.model.generation_config
-        options: dict[str, Any] = {
-            "do_sample": bool(config.do_sample),
-            "num_beams": config.num_beams or 1,
-            **given,
-        }
-        fallback = 256 if self.loaded.has_encoder else 24
-        most = options.pop("max_new_tokens", None) or config.max_new_tokens or fallback
-        return options, int(most)
+    def _run(
+        self, requests: Sequence[Request], device: str | None, *, show_progress: bool
+    ) -> list[Attribution]:
+        """One attribution for each continuation of each request."""
+        bar = progress_bar(len(requests), enabled=show_progress)
+        with self._placed(device), bar as report:
+            return [
+                one
+                for index, request in enumerate(requests)
+                for one in attribute_each(self.loaded, request, _Bar(index, report))
+            ]
+
+    @contextlib.contextmanager
+    def _placed(self, device: str | None) -> Generator[None]:
+        """Inside, the model is on that device."""
+        before = self.loaded.device
+        if device is None or load.pick_device(device) == before:
+            yield
+            return
+        move(self.loaded, device)
+        try:
+            yield
+        finally:
+            move(self.loaded, before)
+
+
+def _check_method(name: str, options: Mapping[str, Any]) -> None:
+    spec = find_method(name)
+    check_options(f"method {name!r}", spec.options, options)
+
+
+def _own_names() -> set[str]:
+    """Keywords that are taken before options are told apart."""
+    return {*inspect.signature(AttributionModel.attribute).parameters, *_OWN_NAMES}
+
+
+def _budget(rows: Any) -> Budget:
+    if rows is None:
+        return Budget()
+    if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
+        raise InputError(f"internal_batch_size must be a whole number of at least 1, not {rows!r}")
+    return Budget(most_rows=rows)
+
+
+def _told(attribution: Attribution, sentence: str) -> Attribution:
+    diagnostics = attribution.diagnostics
+    told = replace(diagnostics, warnings=(*diagnostics.warnings, sentence))
+    return replace(attribution, diagnostics=told)
 
 
 def _generated(loaded: HuggingFaceModel, result: Attribution) -> str:
     return result.continuation if loaded.has_encoder else result.prompt + result.continuation
 
 
-def _texts(name: str, given: Any) -> list[str]:
-    """One text or several as a list of at least one.
-
-    Raises:
-        InputError: it is something else.
-    """
-    many = [given] if isinstance(given, str) else given
-    if not isinstance(many, list | tuple) or not all(isinstance(one, str) for one in many):
-        raise InputError(f"{name} takes a text or a list of texts, not {type(given).__name__}")
-    if not many:
-        raise InputError(f"{name} is empty; give at least one text")
-    return list(many)
-
-
-def _one_for_each(
-    texts: list[str], given: str | Sequence[str] | None, name: str
-) -> list[str | None]:
-    if given is None:
-        return [None] * len(texts)
-    many = _texts(name, given)
-    if len(many) != len(texts):
-        raise InputError(f"{name} has {len(many)} texts for {len(texts)} inputs; give one for each")
-    return list(many)
-
-
-def _continuation(loaded: HuggingFaceModel, text: str, whole: str | None) -> str | None:
-    """What follows the prompt; inseq gives a decoder-only model's text whole."""
-    if whole is None or loaded.has_encoder:
-        return whole
-    if not whole.startswith(text):
-        raise TargetError(
-            f"the target does not follow the prompt: {whole[:40]!r} does not begin with "
-            f"{text[:40]!r}; give the prompt and its continuation as one text"
-        )
-    return whole[len(text) :]
-
-
-def route(
-    given: Mapping[str, Any], method: str, score: str, step_scores: Sequence[str]
-) -> dict[str, Any]:
-    """Options by where they go; one may go to several, as in inseq.
-
-    Raises:
-        UnknownNameError: an option that nobody takes, or a method or score that does not exist.
-    """
-    for kind, names, table in (
-        ("method", [method], METHODS),
-        ("score", [score, *step_scores], SCORES),
-    ):
-        for name in names:
-            if name not in table:
-                raise UnknownNameError(kind, name, table)
-    takers = {
-        "options": {o.name for o in METHODS[method].options},
-        "score_options": {o.name for o in SCORES[score].options},
-    }
-    recorded = {name: {o.name for o in SCORES[name].options} for name in step_scores}
-    known = set().union(*takers.values(), *recorded.values(), _OWN_NAMES)
-    for name in given:
-        if name not in known:
-            raise UnknownNameError("option", name, known)
-    plain = {k: v for k, v in given.items() if k != "internal_batch_size"}
-    return {
-        **{
-            where: {k: v for k, v in plain.items() if k in names} for where, names in takers.items()
-        },
-        "step_score_options": {
-            name: {k: v for k, v in plain.items() if k in names} for name, names in recorded.items()
-        },
-    }
-
-
 def load_model(
     model: str | PreTrainedModel,
     attribution_method: str | None = None,
-    *,
     tokenizer: Any = None,
     device: str = "auto",
+    framework: str = "transformers",
+    model_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    *,
     dtype: str = "auto",
+    **method_options: Any,
 ) -> AttributionModel:
     """A model ready to be attributed.
 
@@ -281,29 +318,45 @@ def load_model(
         model: "demo/en-fr", "demo/lm", a local folder, a hub id, or a loaded transformers model,
             which is put in evaluation mode with its parameters frozen.
         attribution_method: name of the method to use; it can also be given to `attribute`.
-        tokenizer: the tokenizer of a loaded model; looked up by the model's name if not given.
+        tokenizer: the tokenizer, or its name; looked up by the model's name if not given.
         device: "cpu", "cuda:0", …; "auto" takes CUDA where it is.
+        framework: "transformers" (or "hf_transformers", as inseq calls it).
+        model_kwargs: what transformers takes when it loads a model by name, e.g. device_map.
+        tokenizer_kwargs: what it takes when it loads a tokenizer.
         dtype: "float32", "float64", "bfloat16" or "float16"; "auto": see
-            `am_inseq.load.load_model`.
+            `am_inseq.models.load.load_model`.
+        method_options: options of the method, for every call that does not give its own.
 
     Raises:
-        UnknownNameError: a method or demo model that does not exist.
+        UnknownNameError: a method, option or demo model that does not exist.
         ModelNotFoundError: no such folder or hub id within reach.
         WeightsError: no safetensors, a corrupt file, or weights that are not numbers.
     """
-    if attribution_method is not None and attribution_method not in METHODS:
-        raise UnknownNameError("method", attribution_method, METHODS)
+    if framework not in ("transformers", "hf_transformers"):
+        raise UnknownNameError("framework", framework, ("transformers",))
+    if attribution_method is not None:
+        _check_method(attribution_method, method_options)
     if isinstance(model, str):
-        return AttributionModel(
-            load.load_model(model, device=device, dtype=dtype), attribution_method
-        )
-    if (device, dtype) != ("auto", "auto"):
+        named: dict[str, Any] = {"model_kwargs": model_kwargs, "tokenizer_kwargs": tokenizer_kwargs}
+        further: dict[str, Any] = {name: dict(given) for name, given in named.items() if given}
+        loaded = load.load_model(model, device=device, dtype=dtype, **further)
+        if tokenizer is not None:
+            loaded = replace(loaded, tokenizer=_tokenizer(tokenizer, tokenizer_kwargs))
+        return AttributionModel(loaded, attribution_method, method_options)
+    if (device, dtype) != ("auto", "auto") or model_kwargs:
         raise InputError(
-            "device and dtype are for models that are loaded by name; move or convert a loaded "
-            "model yourself before it is given"
+            "device, dtype and model_kwargs are for models that are loaded by name; move or "
+            "convert a loaded model yourself before it is given"
         )
     name = str(model.config.name_or_path or type(model).__name__)
-    if tokenizer is None or isinstance(tokenizer, str):
-        tokenizer = load.load_tokenizer(tokenizer or name)
-    loaded = huggingface.wrap(model, tokenizer, name=name)
-    return AttributionModel(loaded, attribution_method)
+    given = _tokenizer(tokenizer or name, tokenizer_kwargs)
+    loaded = huggingface.wrap(model, given, name=name)
+    return AttributionModel(loaded, attribution_method, method_options)
+
+
+def _tokenizer(given: Any, options: Mapping[str, Any] | None) -> Any:
+    if isinstance(given, str):
+        return load.load_tokenizer(given, **(options or {}))
+    if options:
+        raise InputError("tokenizer_kwargs are for tokenizers that are loaded by name")
+    return given

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from am_inseq.core.asking import scores
 from am_inseq.core.attribution import Block
-from am_inseq.core.evaluation import Steps, scores
+from am_inseq.core.evaluation import Steps
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from am_inseq.core.asking import contributions
 from am_inseq.core.attribution import Block
-from am_inseq.core.evaluation import Factor, Steps, contributions
+from am_inseq.core.evaluation import Steps
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
+from am_inseq.core.variants import Factor
 
 
 @method(

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from am_inseq.core.asking import contributions, scores
 from am_inseq.core.attribution import Block
-from am_inseq.core.evaluation import (
-    BASELINE,
-    INPUT,
-    Factor,
-    Moved,
-    Steps,
-    contributions,
-    scores,
-)
+from am_inseq.core.evaluation import Steps
+from am_inseq.core.parts import blocks_of, check_at_least
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
-from am_inseq.errors import InputError, UnknownNameError
-from am_inseq.numerics.quadrature import RULES
+from am_inseq.core.variants import BASELINE, INPUT, Factor, Moved
+from am_inseq.numerics.quadrature import quadrature
 
 
 @method(
@@ -30,7 +24,9 @@ def integrated_gradients(
     *,
     n_steps: int = 50,
     method: str = "gausslegendre",
+    internal_batch_size: int | None = None,
     multiply_by_inputs: bool = True,
+    return_convergence_delta: bool = False,
 ) -> Steps[Blocks]:
     """Gradients integrated along the straight line from the baseline to the input.
 
@@ -42,32 +38,29 @@ def integrated_gradients(
         n_steps: quadrature nodes.
         method: quadrature rule: gausslegendre, riemann_left, riemann_right, riemann_middle or
             riemann_trapezoid.
+        internal_batch_size: at most so many points in one pass; scores do not depend on it.
         multiply_by_inputs: multiply the mean gradient by input - baseline (the attribution) rather
             than give the mean gradient itself.
+        return_convergence_delta: taken for inseq's sake; the residual is always recorded.
 
     Returns:
         "total" and "magnitude": (target, token) sum and L2 norm over the hidden axis, in units of
         the score; "residual": (target,) what completeness misses; "hidden" where kept.
 
     Raises:
-        InputError: n_steps below 1.
+        InputError: n_steps or internal_batch_size below 1.
         UnknownNameError: a rule by another name.
     """
-    if n_steps < 1:
-        raise InputError(f"n_steps must be at least 1, not {n_steps}")
-    if method not in RULES:
-        raise UnknownNameError("integration method", method, RULES)
-    nodes, weights = RULES[method](n_steps)
+    del return_convergence_delta
+    check_at_least(1, internal_batch_size=internal_batch_size)
+    nodes, weights = quadrature(method, n_steps)
     factor = Factor.DISPLACEMENT if multiply_by_inputs else Factor.ONE
-    ends = yield from scores((INPUT, BASELINE))  # (2, target); the guard sees INPUT first
-    folded = yield from contributions(tuple(map(Moved, nodes)), weights, factor)
-    blocks = {
-        "total": Block(folded.total, ("target", "token")),
-        "magnitude": Block(folded.magnitude, ("target", "token")),
-    }
+    ends = yield from scores((INPUT, BASELINE), at_most=internal_batch_size)  # the guard sees INPUT
+    folded = yield from contributions(
+        tuple(map(Moved, nodes)), weights, factor, at_most=internal_batch_size
+    )
+    blocks = blocks_of(folded)
     if multiply_by_inputs:
         residual = ends[0] - ends[1] - folded.total.sum(-1)
         blocks["residual"] = Block(residual, ("target",))
-    if folded.hidden is not None:
-        blocks["hidden"] = Block(folded.hidden, ("target", "token", "hidden"))
     return blocks

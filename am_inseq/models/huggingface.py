@@ -6,20 +6,38 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from am_inseq.core.model import Inputs, Piece, RawAttention, Readout
+from am_inseq.core.evaluation import Store
+from am_inseq.core.model import (
+    Capabilities,
+    Differences,
+    Inputs,
+    Past,
+    Piece,
+    RawAttention,
+    Readout,
+    Site,
+)
 from am_inseq.core.tokens import Side
-from am_inseq.errors import UnsupportedError
+from am_inseq.errors import MissingSiteError, UnsupportedError
+from am_inseq.models import prefix
 from am_inseq.models.activations import derivatives_taken_once
+from am_inseq.models.differences import differences
+from am_inseq.models.halves import Halves, read_attention
+from am_inseq.models.linears import fastest_linears
+from am_inseq.models.neighbours import Neighbours, neighbours_in
+from am_inseq.models.parts import blocks, head_of, kernel
+from am_inseq.models.peers import Kinds, kinds
 from am_inseq.models.pieces import Chain, cut_inputs
-from am_inseq.models.scales import Scales, measure_scales
-
-_PROBE: Final = 6  # tokens that the probe for `chain` reads
+from am_inseq.models.probe import probe
+from am_inseq.models.scales import Scales, encoded, measure_scales, probe_ids
+from am_inseq.models.sites import resolve, tapped
+from am_inseq.models.zeroing import ReadBlocks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +59,12 @@ class HuggingFaceModel:
     is_demo: bool
     scales: Scales
     lock: threading.RLock = field(default_factory=threading.RLock)
-    _probed: list[bool] = field(default_factory=list[bool])
+    _probed: list[Capabilities] = field(default_factory=list[Capabilities])
+    _neighbours: dict[tuple[Side, bool, int], Neighbours] = field(
+        default_factory=dict[tuple[Side, bool, int], Neighbours]
+    )
+    _reads_on: list[bool] = field(default_factory=list[bool])
+    _kinds: dict[tuple[Side, str], Kinds] = field(default_factory=dict[tuple[Side, str], Kinds])
 
     @property
     def has_encoder(self) -> bool:
@@ -51,7 +74,11 @@ class HuggingFaceModel:
     @property
     def vocabulary(self) -> int:
         """How many tokens it can predict."""
-        return int(self.network.get_output_embeddings().weight.shape[0])
+        head = head_of(self.network)
+        weight = getattr(head, "weight", None)
+        if weight is None or not weight.is_floating_point():  # none of its own, or packed bits
+            return int(self.network.config.get_text_config(decoder=True).vocab_size)
+        return int(weight.shape[0])
 
     @property
     def device(self) -> str:
@@ -85,22 +112,82 @@ class HuggingFaceModel:
         """
         return self._read(inputs, positions)[0]
 
-    def can_chain(self) -> bool:
-        """Whether `chain` gives what `forward` gives; measured once on a few tokens."""
+    def nearest(
+        self, ids: Sequence[int], k: int, side: Side, *, plain: bool, store: Store | None = None
+    ) -> Int[Tensor, "id k"]:
+        """Neighbours in the vocabulary, looked up once for each entry; see `Nearest`."""
+        key = (side, plain, k)
+        if key not in self._neighbours:
+            self._neighbours[key] = neighbours_in(
+                self.network, self.tokenizer, side, name=self.name, k=k, plain=plain
+            )
+        return self._neighbours[key].of(ids, store)
+
+    def peers(
+        self, ids: Sequence[int], by: Literal["any", "pos"], side: Side
+    ) -> tuple[Int[Tensor, " _"], ...]:
+        """Entries of the same kind, the vocabulary being sorted once; see `Peers`."""
+        if (side, by) not in self._kinds:
+            self._kinds[side, by] = kinds(self.network, self.tokenizer, side, by)
+        return self._kinds[side, by].of(ids)
+
+    def can_read_on(self) -> bool:
+        """Whether `read_on` gives what `forward` gives; measured once, at first use."""
+        if not self._reads_on:
+            ids = probe_ids(self.network)
+            source = ids[None] if self.has_encoder else None
+            last = ids.new_tensor([len(ids) - 1])
+            behind = last - len(ids) // 2
+            self._reads_on.append(
+                prefix.is_exact(
+                    lambda rows: self.forward(Inputs(rows, source), last).logits,
+                    lambda row: self.read_once(Inputs(row, source), last)[1],
+                    lambda past, rows: self.read_on(past, rows, behind).logits,
+                    ids,
+                )
+            )
+        return self._reads_on[0]
+
+    def read_once(
+        self, inputs: Inputs, positions: Int[Tensor, " position"]
+    ) -> tuple[Readout, Past]:
+        """One row of ids, and the keys and values of all its positions."""
+        states = self._encode(inputs) if self.has_encoder else None
+        return prefix.read_once(self._run, inputs.decoder, states, positions)
+
+    def read_on(
+        self, past: Past, ids: Int[Tensor, "row token"], positions: Int[Tensor, " position"]
+    ) -> Readout:
+        """Next-token logits of rows of decoder ids behind `past`; positions count from its end."""
+        return prefix.read_on(self._run, past, ids, positions)
+
+    def capabilities(self) -> Capabilities:
+        """What it can do; measured once on a few tokens, at first use."""
         if not self._probed:
-            self._probed.append(chain_is_exact(self))
+            with self.lock:
+                offsets = bool(getattr(self.tokenizer, "is_fast", False))
+                ids = probe_ids(self.network)
+                found = probe(self, ids, embeds=not self.scales.beside, offsets=offsets)
+                self._probed.append(found)
         return self._probed[0]
 
+    def can_chain(self) -> bool:
+        """Whether `chain` gives what `forward` gives; one of the capabilities."""
+        return self.capabilities().chain
+
     def chain(
-        self, inputs: Inputs, ends: Sequence[int], positions: Sequence[Int[Tensor, " _"]]
+        self,
+        inputs: Inputs,
+        ends: Sequence[int],
+        positions: Sequence[Int[Tensor, " _"]],
+        past: Past | None = None,
     ) -> tuple[list[Piece], Tensor | None, Tensor | None]:
         """The decoder's embeddings read piece by piece, with graphs; see `core.model.Model`."""
         leaf, states = None, None
         if inputs.encoder is not None:
-            encoder = self.network.get_encoder()
-            states = encoder(**self._side(inputs.encoder, "encoder", "")).last_hidden_state
+            states = self._encode(inputs)
             leaf = states.detach().requires_grad_()
-        chain = Chain(self._run, lambda rows: self.scales.as_given(rows, "decoder"), leaf)
+        chain = Chain(self._run, lambda rows: self.scales.as_given(rows, "decoder"), leaf, past)
         parts = cut_inputs(inputs, ends)
         pieces = [chain.step(part, at) for part, at in zip(parts, positions, strict=True)]
         return pieces, leaf, states
@@ -109,7 +196,13 @@ class HuggingFaceModel:
         self, inputs: Inputs, positions: Int[Tensor, " position"], **options: bool
     ) -> tuple[Readout, Any]:
         """The readout, and whatever else the network returned."""
-        return self._run({**self._arguments(inputs), "use_cache": False, **options}, positions)
+        arguments = self._arguments(inputs)
+        rows = inputs.decoder
+        put_in: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if rows.is_floating_point() and "decoder" in self.scales.beside:
+            put_in = self.scales.put_in(self.network, rows, "decoder")
+        with put_in:
+            return self._run({**arguments, "use_cache": False, **options}, positions)
 
     def _run(
         self, arguments: dict[str, Any], positions: Int[Tensor, " position"]
@@ -117,18 +210,26 @@ class HuggingFaceModel:
         """Runs the network, with the rows at `positions` alone going through the head."""
         kept: list[tuple[Tensor, Tensor]] = []
 
-        def select(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            hidden = args[0].index_select(1, positions.to(args[0].device))
-            leaf = hidden.detach().requires_grad_(torch.is_grad_enabled())
-            kept.append((hidden, leaf))
-            return (leaf, *args[1:])
+        def keep(hidden: Tensor) -> Tensor:
+            chosen = hidden.index_select(1, positions.to(hidden.device))
+            leaf = chosen.detach().requires_grad_(torch.is_grad_enabled())
+            kept.append((chosen, leaf))
+            return leaf
 
-        handle = self.network.get_output_embeddings().register_forward_pre_hook(select)
+        def select(_head: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            if args[0].ndim == 4:  # ProphetNet's head reads several streams; the first is the next
+                return (keep(args[0][:, 0])[:, None], *args[1:])
+            return (keep(args[0]), *args[1:])
+
+        head = head_of(self.network)
+        handle = None if head is None else head.register_forward_pre_hook(select)
         try:
             output = self.network(**arguments)
         finally:
-            handle.remove()
-        logits = output.logits
+            if handle is not None:
+                handle.remove()
+        # without a head of its own the logits themselves are cut loose
+        logits = output.logits if kept else keep(output.logits)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         return Readout(kept[0][0], kept[0][1], logits), output
@@ -141,18 +242,52 @@ class HuggingFaceModel:
         Raises:
             UnsupportedError: the family gives no attention weights.
         """
-        with self._kernel("eager"):
-            read, out = self._read(inputs, positions, output_attentions=True)
-        prefix = "decoder_" if self.has_encoder else ""
-        decoder = _stack(getattr(out, f"{prefix}attentions", None))
-        if decoder is None:
-            raise UnsupportedError(
-                f"models of the family {self.network.config.model_type!r} give no attention "
-                "weights; use another method, for example occlusion"
+        with kernel(self.network, "eager"):
+            return read_attention(self._halves(), inputs, positions)
+
+    @contextlib.contextmanager
+    def blocks_alone(
+        self, inputs: Inputs, positions: Int[Tensor, " position"]
+    ) -> Generator[ReadBlocks]:
+        """Inside, the blocks of the network, which has read one row; see `core.model.Model`."""
+        can_cut = not self.has_encoder and self.can_chain()
+        with kernel(self.network, "eager"):
+            yield ReadBlocks(self._halves(), inputs, positions, can_cut=can_cut)
+
+    def states(self, inputs: Inputs) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Hidden states of decoder and encoder; see `core.model.Model`.
+
+        Raises:
+            MissingSiteError: the family gives none.
+        """
+        nowhere = torch.arange(0, device=inputs.decoder.device)
+        _, out = self._read(inputs, nowhere, output_hidden_states=True)
+        name = "decoder_hidden_states" if self.has_encoder else "hidden_states"
+        decoder: Any = getattr(out, name, None)
+        encoder: Any = ()
+        if self.has_encoder:
+            encoded = self._encoded(inputs, output_hidden_states=True)
+            encoder = getattr(encoded, "hidden_states", None)
+        if decoder is None or encoder is None:
+            raise MissingSiteError(
+                f"models of the family {self.network.config.model_type!r} do not give their hidden "
+                "states; use a step function that does not read them"
             )
-        cross = _stack(out.cross_attentions) if self.has_encoder else None
-        encoder = _stack(out.encoder_attentions) if self.has_encoder else None
-        return RawAttention(decoder, cross, encoder), read
+        return tuple(decoder), tuple(encoder)
+
+    @contextlib.contextmanager
+    def dropout(self, seed: int) -> Generator[None]:
+        """Inside, forwards drop out units by draws that depend on `seed` alone."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.network.train()
+            try:
+                yield
+            finally:
+                self.network.eval()
+
+    def _halves(self) -> Halves:
+        return Halves(self.network, self._run, self.has_encoder, head_of(self.network))
 
     @contextlib.contextmanager
     def batched_backward(self) -> Generator[None]:
@@ -160,10 +295,25 @@ class HuggingFaceModel:
 
         In float64 the model's own kernel stays: Llama's eager one rounds to float32 on the way.
         """
-        own = self.network.config._attn_implementation  # noqa: SLF001 - its only reader
-        kernel = own if self.number_type == torch.float64 else "eager"
-        with self._kernel(kernel), derivatives_taken_once(self.network):
+        faster = fastest_linears(self.network)
+        with self._plain_kernel(), derivatives_taken_once(self.network), faster:
             yield
+
+    def sites(self, written: Sequence[object]) -> tuple[Site, ...]:
+        """The places inside the network that the user wrote; see `models.sites.resolve`."""
+        return resolve(self.network, written)
+
+    def tapped(
+        self, sites: Sequence[Site], tap: Callable[[int, Tensor], Tensor], *, is_input: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        """Inside, `tap` says what stands in for activations; see `models.sites.tapped`."""
+        return tapped(self.network, sites, tap, is_input=is_input)
+
+    @contextlib.contextmanager
+    def differences(self) -> Generator[Differences]:
+        """Inside, two passes may be compared operation by operation; see `models.rules`."""
+        with self._plain_kernel(), differences(self.network) as rules:
+            yield rules
 
     @contextlib.contextmanager
     def watched(self, checkpoint: Callable[[], None]) -> Generator[None]:
@@ -185,94 +335,56 @@ class HuggingFaceModel:
             for handle in handles:
                 handle.remove()
 
-    @contextlib.contextmanager
-    def _kernel(self, name: str) -> Generator[None]:
-        before = self.network.config._attn_implementation  # noqa: SLF001 - its only reader
-        if before == name:
-            yield
-            return
-        self.network.set_attn_implementation(name)
-        try:
-            yield
-        finally:
-            self.network.set_attn_implementation(before)
+    def _plain_kernel(self) -> contextlib.AbstractContextManager[None]:
+        own = self.network.config._attn_implementation  # noqa: SLF001 - its only reader
+        return kernel(self.network, own if self.number_type == torch.float64 else "eager")
 
     def _arguments(self, inputs: Inputs) -> dict[str, Any]:
+        rows = len(inputs.decoder)
         if not self.has_encoder:
-            return self._side(inputs.decoder, "decoder", "")
+            return self._side(inputs.decoder, inputs.decoder_ids, "decoder", "")
         if inputs.encoder is None:
             raise ValueError("an encoder-decoder needs encoder inputs")
-        rows = len(inputs.decoder)
-        if len(inputs.encoder) == rows:
-            encoder: dict[str, Any] = self._side(inputs.encoder, "encoder", "")
-        else:  # one prompt for every row: encoded once
-            states = self.network.get_encoder()(**self._side(inputs.encoder, "encoder", ""))
-            wide = states.last_hidden_state.expand(rows, -1, -1)
-            mask = torch.ones(wide.shape[:2], dtype=torch.long, device=wide.device)
-            encoder = {"encoder_outputs": (wide,), "attention_mask": mask}
-        return {**encoder, **self._side(inputs.decoder, "decoder", "decoder_")}
+        decoder = self._side(inputs.decoder, inputs.decoder_ids, "decoder", "decoder_")
+        is_shared = len(inputs.encoder) != rows  # one prompt for every row: encoded once
+        is_put_in = inputs.encoder.is_floating_point() and "encoder" in self.scales.beside
+        if not is_shared and not is_put_in:
+            return {**self._side(inputs.encoder, None, "encoder", ""), **decoder}
+        states = self._encode(inputs).expand(rows, -1, -1)
+        mask = torch.ones(states.shape[:2], dtype=torch.long, device=states.device)
+        given: dict[str, Any] = {"encoder_outputs": encoded(states), "attention_mask": mask}
+        if self.scales.beside:
+            ids = inputs.encoder_ids if inputs.encoder.is_floating_point() else inputs.encoder
+            given["input_ids"] = None if ids is None else ids.expand(rows, -1)
+        return {**given, **decoder}
 
-    def _side(self, rows: Tensor, side: Side, prefix: str) -> dict[str, Tensor]:
+    def _encode(self, inputs: Inputs) -> Tensor:
+        """(row, source, hidden) what the encoder makes of its input."""
+        return self._encoded(inputs)[0]
+
+    def _encoded(self, inputs: Inputs, **options: bool) -> Any:
+        """All that the encoder returns."""
+        rows, encoder = inputs.encoder, self.network.get_encoder()
+        assert rows is not None  # noqa: S101 - asked of encoder-decoders alone
+        given = self._side(rows, inputs.encoder_ids, "encoder", "")
+        if not (rows.is_floating_point() and "encoder" in self.scales.beside):
+            return encoder(**given, **options)
+        with self.scales.put_in(self.network, rows, "encoder"):
+            return encoder(**given, **options)
+
+    def _side(self, rows: Tensor, ids: Tensor | None, side: Side, prefix: str) -> dict[str, Tensor]:
         mask = torch.ones(rows.shape[:2], dtype=torch.long, device=rows.device)
-        if rows.is_floating_point():
+        if rows.is_floating_point() and side not in self.scales.beside:
             given = self.scales.as_given(rows, side)
             return {f"{prefix}inputs_embeds": given, f"{prefix}attention_mask": mask}
+        if rows.is_floating_point():
+            if ids is None:
+                raise UnsupportedError(
+                    f"models of the family {self.network.config.model_type!r} read ids beside "
+                    "embeddings, which this method does not give; use saliency or occlusion"
+                )
+            rows = ids.expand(len(rows), -1)
         return {f"{prefix}input_ids": rows, f"{prefix}attention_mask": mask}
-
-
-def chain_is_exact(model: HuggingFaceModel) -> bool:
-    """Whether a few tokens in pieces give the logits and gradients that they give at once.
-
-    Recurrent and hybrid families carry state elsewhere and fail; they are run in one piece.
-    """
-    width = torch.arange(5, 5 + _PROBE, device=model.network.device) % model.vocabulary
-    embeds = model.embed(width, "decoder")[None]
-    encoder = model.embed(width, "encoder")[None] if model.has_encoder else None
-    last = torch.tensor([_PROBE - 1], device=embeds.device)
-    with torch.enable_grad():
-        try:
-            with model.batched_backward():
-                whole = embeds.clone().requires_grad_()
-                read = model.forward(Inputs(whole, encoder), last)
-                pieces, _, _ = model.chain(
-                    Inputs(embeds, encoder), (_PROBE // 2, _PROBE), (last[:0], last - _PROBE // 2)
-                )
-                tail = pieces[1].read
-                expected = torch.autograd.grad(read.hidden.sum(), whole)[0]
-                here, *left = torch.autograd.grad(
-                    tail.hidden.sum(), [pieces[1].leaf, *pieces[1].past]
-                )
-                before = torch.autograd.grad(pieces[0].new, pieces[0].leaf, left)[0]
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
-            return False
-    found = torch.cat([before, here], dim=1)
-    return _close(tail.logits.detach(), read.logits.detach()) and _close(found, expected)
-
-
-def _close(one: Tensor, other: Tensor) -> bool:
-    allowed = 1e-4 * max(1.0, float(other.abs().max()))
-    return one.shape == other.shape and float((one - other).abs().max()) <= allowed
-
-
-def blocks(network: nn.Module) -> list[nn.Module]:
-    """The network's repeated blocks: the members of its outermost lists of modules."""
-    lists: list[str] = []
-    found: list[nn.Module] = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList) and not any(
-            name.startswith(f"{outer}.") for outer in lists
-        ):
-            lists.append(name)
-            found.extend(module)
-    return found
-
-
-def _stack(layers: Any) -> Float[Tensor, "layer head query key"] | None:
-    """The first row's weights of all layers that gave some."""
-    given = [layer[0] for layer in layers or () if layer is not None]
-    return torch.stack(given) if given else None
 
 
 def wrap(network: Any, tokenizer: Any, *, name: str, is_demo: bool = False) -> HuggingFaceModel:

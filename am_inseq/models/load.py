@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
 import os
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,15 +17,17 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from am_inseq.core.names import DEMO_MODELS, DEMO_PREFIX
-from am_inseq.errors import ModelNotFoundError, UnknownNameError, UnsupportedError, WeightsError
+from am_inseq.errors import (
+    InputError,
+    ModelNotFoundError,
+    UnknownNameError,
+    UnsupportedError,
+    WeightsError,
+)
+from am_inseq.models.arguments import SHARED, read_arguments
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 
 logger = logging.getLogger(__name__)
-
-_DTYPES: Final = {
-    name: getattr(torch, name) for name in ("float32", "float64", "bfloat16", "float16")
-}
-
 
 DOWNLOAD: Final = "AM_INSEQ_DOWNLOAD"
 _TOKENIZER_FILES: Final = (
@@ -37,29 +41,48 @@ _TOKENIZER_FILES: Final = (
 )
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "auto") -> HuggingFaceModel:
+def load_model(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str | torch.dtype = "auto",
+    revision: str | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+) -> HuggingFaceModel:
     """The model called `name`, its parameters frozen.
 
     Args:
         name: "demo/lm", "demo/en-fr", a local folder in Hugging Face layout, or a hub id.
         device: "cpu", "cuda:0", "mps", …; "auto" takes CUDA where it is, else the CPU.
-        dtype: "float32", "float64", "bfloat16" or "float16"; "auto" is float32 on the CPU, the
-            checkpoint's own type elsewhere.
+        dtype: "float32", "float64", "bfloat16" or "float16", or torch's own types; "auto" is
+            float32 on the CPU, the checkpoint's own type elsewhere. Whatever it is, scores are
+            accumulated in at least float32.
+        revision: branch, tag or commit of a hub id.
+        model_kwargs: what transformers' `from_pretrained` of models takes besides: `device_map`,
+            `load_in_8bit`, `load_in_4bit`, `quantization_config`, `attn_implementation`,
+            `trust_remote_code`, …
+        tokenizer_kwargs: what that of tokenizers takes, for example `src_lang` and `tgt_lang` of
+            multilingual translation models.
 
     Raises:
         UnknownNameError: a demo model or number type that does not exist.
+        InputError: arguments that contradict each other or that transformers does not know.
         ModelNotFoundError: no such folder, and no such hub id within reach.
         WeightsError: no safetensors, a corrupt file, or weights that are not numbers.
-        UnsupportedError: not a language model that generates.
+        UnsupportedError: not a language model that generates, or a package or device is missing.
     """
-    if dtype != "auto" and dtype not in _DTYPES:
-        raise UnknownNameError("number type", dtype, _DTYPES)
+    given = read_arguments(name, device, dtype, revision, model_kwargs)
     is_demo = name.startswith(DEMO_PREFIX)
     source = _locate(name)
     place = pick_device(device)
-    chosen: Any = _DTYPES.get(dtype, torch.float32 if place == "cpu" else "auto")
-    network, tokenizer = _read(name, source, chosen)
-    network.to(place)
+    chosen: Any = given.dtype or (torch.float32 if place == "cpu" else "auto")
+    if place.startswith("mps") and chosen is torch.float64:
+        raise UnsupportedError("MPS has no float64; use float32, or the device cpu")
+    placed = given.placed_on(place)
+    network, tokenizer = _read(name, source, {**placed, "dtype": chosen}, tokenizer_kwargs or {})
+    if not (given.is_placed or getattr(network, "is_quantized", False)):
+        network.to(place)
     _check_numbers(name, network)
     return wrap(network, tokenizer, name=name, is_demo=is_demo)
 
@@ -114,14 +137,14 @@ def _locate(name: str) -> str:
     return str(folder)
 
 
-def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    had_bar = transformers_logging.is_progress_bar_enabled()
-    if had_bar:
-        transformers_logging.disable_progress_bar()
-    try:
-        config = transformers.AutoConfig.from_pretrained(source, local_files_only=_is_local())
+def _read(
+    name: str, source: str, arguments: Mapping[str, Any], for_tokenizer: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    shared = {key: arguments[key] for key in SHARED if key in arguments}
+    with _quiet(), _refusals(name, source):
+        config = transformers.AutoConfig.from_pretrained(
+            source, local_files_only=_is_local(), **{"trust_remote_code": False, **shared}
+        )
         family = (
             transformers.AutoModelForSeq2SeqLM
             if config.is_encoder_decoder
@@ -129,27 +152,63 @@ def _read(name: str, source: str, dtype: Any) -> tuple[Any, Any]:
         )
         loaded: Any = family.from_pretrained(
             source,
-            dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
             local_files_only=_is_local(),
+            **{"trust_remote_code": False, **arguments},
         )
         network, found = loaded
         _check_complete(name, found)
-        return network, load_tokenizer(source)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise WeightsError(f"a file of {name!r} is corrupt ({error}); copy it again") from error
-    except OSError as error:
-        raise _not_found(name, source, error) from error
-    except ValueError as error:
-        raise UnsupportedError(
-            f"{name!r} is not a generating language model that transformers "
-            f"{transformers.__version__} can load ({str(error).splitlines()[0][:200]})"
-        ) from error
+        return network, load_tokenizer(source, **{**shared, **for_tokenizer})
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Inside, transformers prints and draws nothing."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    if had_bar:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if had_bar:
             transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _refusals(name: str, source: str) -> Generator[None]:
+    """Inside, what transformers raises becomes one sentence."""
+    try:
+        yield
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise WeightsError(f"a file of {name!r} is corrupt ({error}); copy it again") from error
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{name!r} needs a package that is not installed ({_first_line(error)})"
+        ) from error
+    except OSError as error:
+        raise _not_found(name, source, error) from error
+    except TypeError as error:
+        raise InputError(
+            f"{name!r} cannot be loaded with these arguments ({_first_line(error)})"
+        ) from error
+    except ValueError as error:
+        if "trust_remote_code" in str(error):
+            raise UnsupportedError(
+                f"{name!r} brings code of its own, which is not run unasked; read it, and if you "
+                'trust it give model_kwargs={"trust_remote_code": True}'
+            ) from error
+        raise UnsupportedError(
+            f"{name!r} is not a generating language model that transformers "
+            f"{transformers.__version__} can load ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
 def _is_local() -> bool:
@@ -157,14 +216,20 @@ def _is_local() -> bool:
     return os.environ.get(DOWNLOAD, "") in {"", "0"}
 
 
-def load_tokenizer(source: str) -> Any:
+def load_tokenizer(source: str, **options: Any) -> Any:
     """The tokenizer of a folder or hub id.
+
+    Args:
+        source: the folder or id.
+        options: what transformers' `from_pretrained` of tokenizers takes.
 
     Raises:
         ModelNotFoundError: there is none on this machine.
     """
     try:
-        return transformers.AutoTokenizer.from_pretrained(source, local_files_only=_is_local())
+        return transformers.AutoTokenizer.from_pretrained(
+            source, local_files_only=_is_local(), **{"trust_remote_code": False, **options}
+        )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
             f"no tokenizer was found for {source!r}; save it beside the model with "
@@ -191,7 +256,7 @@ def _not_found(name: str, source: str, error: OSError) -> Exception:
             "opened, so convert it once with model.save_pretrained(folder)"
         )
     if Path(source).is_dir():
-        return WeightsError(f"a file of {name!r} cannot be read ({text.splitlines()[0][:200]})")
+        return WeightsError(f"a file of {name!r} cannot be read ({_first_line(error)})")
     known = {short: key for key in DEMO_MODELS for short in (key, key.removeprefix(DEMO_PREFIX))}
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {known[near[0]]!r}? " if near else ""
@@ -203,7 +268,7 @@ def _not_found(name: str, source: str, error: OSError) -> Exception:
 
 def _check_numbers(name: str, network: Any) -> None:
     for parameter_name, parameter in network.named_parameters():
-        if parameter.is_floating_point() and parameter.numel():
+        if parameter.is_floating_point() and parameter.numel() and not parameter.is_meta:
             low, high = torch.aminmax(parameter.detach())
             if not bool(torch.isfinite(low) & torch.isfinite(high)):
                 raise WeightsError(

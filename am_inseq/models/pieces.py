@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import Cache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
-from am_inseq.core.model import Inputs, Piece, Readout
+from am_inseq.core.model import Inputs, Past, Piece, Readout
+from am_inseq.models.scales import encoded
 
 Read: TypeAlias = Callable[[dict[str, Any], Tensor], tuple[Readout, Any]]
 
@@ -30,39 +31,44 @@ class Chain:
     Attributes:
         read: runs the network on arguments and reads it at positions within the piece.
         given: turns decoder embeddings into what the network is given.
+        states: what the encoder made of its input, as a leaf, or None.
+        before: what was read before the first piece, without a graph, or None.
         past: keys and values of the positions read so far, two for each layer, as leaves.
         cross: those of the encoder's positions, as leaves, after the first piece.
-        states: what the encoder made of its input, as a leaf, or None.
     """
 
     read: Read
     given: Callable[[Tensor], Tensor]
     states: Tensor | None
+    before: Past | None = None
     past: list[Tensor] = field(default_factory=list[Tensor])
     cross: list[Tensor] = field(default_factory=list[Tensor])
 
     def step(self, leaf: Tensor, positions: Int[Tensor, " position"]) -> Piece:
         """Reads one more piece of embeddings."""
-        cache = self._cache()
-        before = self.past[0].shape[-2] if self.past else 0
-        mask = torch.ones(
-            leaf.shape[0], before + leaf.shape[1], dtype=torch.long, device=leaf.device
-        )
-        prefix = "" if self.states is None else "decoder_"
+        rows = leaf.shape[0]
+        fixed, held, states = self._held(rows)
+        before = held[0].shape[-2] if held else 0
+        mask = torch.ones(rows, before + leaf.shape[1], dtype=torch.long, device=leaf.device)
+        cache: Any = _filled(held)
+        if states is not None:
+            crossed = self._wide(self.before.cross, rows) if self.before else self.cross
+            cache = EncoderDecoderCache(cache, _filled(crossed))
+        prefix = "" if states is None else "decoder_"
         arguments: dict[str, Any] = {
             f"{prefix}inputs_embeds": self.given(leaf),
             f"{prefix}attention_mask": mask,
             "past_key_values": cache,
             "use_cache": True,
         }
-        if self.states is not None:
-            arguments["encoder_outputs"] = (self.states,)
+        if states is not None:
+            arguments["encoder_outputs"] = encoded(states)
             arguments["attention_mask"] = torch.ones(
-                self.states.shape[:2], dtype=torch.long, device=leaf.device
+                states.shape[:2], dtype=torch.long, device=leaf.device
             )
         read, _ = self.read(arguments, positions)
-        own = cache if self.states is None else cache.self_attention_cache
-        whole = _tensors(own)
+        own = cache if states is None else cache.self_attention_cache
+        whole = [tensor[..., fixed:, :] for tensor in _tensors(own)]
         is_first = self.states is not None and not self.cross
         made = _tensors(cache.cross_attention_cache) if is_first else []
         piece = Piece(
@@ -77,9 +83,20 @@ class Chain:
         self.cross = self.cross or [tensor.detach().requires_grad_() for tensor in made]
         return piece
 
-    def _cache(self) -> Any:
-        own = _filled(self.past)
-        return own if self.states is None else EncoderDecoderCache(own, _filled(self.cross))
+    def _held(self, rows: int) -> tuple[int, list[Tensor], Tensor | None]:
+        """How many positions stand before the first piece, what is kept of all, and the states."""
+        if self.before is None:
+            return 0, self.past, self.states
+        own = self._wide(self.before.own, rows)
+        held = own
+        if self.past:
+            held = [torch.cat(pair, dim=-2) for pair in zip(own, self.past, strict=True)]
+        states = self.before.states
+        return own[0].shape[-2], held, None if states is None else states.expand(rows, -1, -1)
+
+    @staticmethod
+    def _wide(tensors: Sequence[Tensor], rows: int) -> list[Tensor]:
+        return [tensor.expand(rows, -1, -1, -1) for tensor in tensors]
 
 
 class _Layer(DynamicLayer):

@@ -16,7 +16,9 @@ _JUMP = 12  # what skipping text costs at most, in unplaced characters
 _BROKEN = "\ufffd"  # what a decoder prints for bytes that are not yet a character
 
 
-def encode(tokenizer: Any, text: str, *, side: Side, as_target: bool = False) -> tuple[Token, ...]:
+def encode(
+    tokenizer: Any, text: str, *, side: Side, as_target: bool = False, framed: bool = True
+) -> tuple[Token, ...]:
     """The tokens of `text` as the model reads it, special tokens included.
 
     Args:
@@ -24,13 +26,19 @@ def encode(tokenizer: Any, text: str, *, side: Side, as_target: bool = False) ->
         text: what a person wrote.
         side: which half of the model reads it.
         as_target: tokenize as the output of a translation model.
+        framed: with the special tokens that the tokenizer puts around a text.
 
     Returns:
         tokens whose ranges never split a user-visible character.
     """
     argument = {"text_target": text} if as_target else {"text": text}
     wants_offsets = bool(getattr(tokenizer, "is_fast", False))
-    encoded = tokenizer(**argument, return_offsets_mapping=wants_offsets, verbose=False)
+    encoded = tokenizer(
+        **argument,
+        add_special_tokens=framed,
+        return_offsets_mapping=wants_offsets,
+        verbose=False,
+    )
     ids: list[int] = list(encoded["input_ids"])
     pieces: list[str] = tokenizer.convert_ids_to_tokens(ids)
     if wants_offsets:
@@ -46,7 +54,9 @@ def encode(tokenizer: Any, text: str, *, side: Side, as_target: bool = False) ->
 def special_ids(tokenizer: Any) -> set[int]:
     """Ids that stand for no text, those without a role of their own included."""
     added: dict[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
-    return {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
+    languages: dict[str, int] = getattr(tokenizer, "lang_code_to_id", None) or {}
+    marked = (i for i, token in added.items() if token.special)
+    return {*tokenizer.all_special_ids, *marked, *languages.values()}
 
 
 def _tokens(

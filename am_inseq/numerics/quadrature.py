@@ -7,6 +7,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from am_inseq.errors import InputError, UnknownNameError
+
 Rule: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -50,3 +52,17 @@ RULES: Final[dict[str, Callable[[int], Rule]]] = {
     "riemann_middle": riemann_middle,
     "riemann_trapezoid": riemann_trapezoid,
 }
+
+
+def quadrature(rule: str, steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Nodes and weights of a rule by its name.
+
+    Raises:
+        InputError: no steps.
+        UnknownNameError: a rule by another name.
+    """
+    if steps < 1:
+        raise InputError(f"n_steps must be at least 1, not {steps}")
+    if rule not in RULES:
+        raise UnknownNameError("integration method", rule, RULES)
+    return RULES[rule](steps)

@@ -91,16 +91,22 @@ def _spans(attribution: Attribution) -> tuple[ViewSpan, ...]:
 
 
 def _targets(attribution: Attribution) -> tuple[ViewTarget, ...]:
+    spans = attribution.spans or [(place, place + 1) for place in attribution.targets]
     return tuple(
-        ViewTarget(
-            text=attribution.tokens[place].text,
-            start=attribution.tokens[place].start,
-            end=attribution.tokens[place].end,
-            token=place,
-            probability=probability,
-        )
-        for place, probability in zip(attribution.targets, attribution.probabilities, strict=True)
+        _target(attribution, span, probability)
+        for span, probability in zip(spans, attribution.probabilities, strict=True)
     )
+
+
+def _target(attribution: Attribution, span: tuple[int, int], probability: float) -> ViewTarget:
+    """One target; of a span, the text from its first token to its last."""
+    tokens = attribution.tokens[span[0] : span[1]]
+    text, start, end = tokens[-1].text, tokens[-1].start, tokens[-1].end
+    written = [token for token in tokens if token.start >= 0]
+    if len(tokens) > 1 and written:
+        start, end = written[0].start, written[-1].end
+        text = attribution.continuation[start:end]
+    return ViewTarget(text, start, end, span[1] - 1, probability)
 
 
 def _shares(rows: Tensor, can_matter: Tensor) -> Tensor:

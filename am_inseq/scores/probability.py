@@ -34,3 +34,18 @@ def probability(outcome: Outcome, *, logprob: bool = False) -> Float[Tensor, "ro
     """
     logarithm = log_probability.measure(outcome)
     return logarithm if logprob else logarithm.exp()
+
+
+@score("crossentropy", unit=Unit.NAT)
+def crossentropy(outcome: Outcome) -> Float[Tensor, "row target"]:
+    """The cross-entropy of the target under the next-token distribution, -ln p, in nats."""
+    return -log_probability.measure(outcome)
+
+
+@score("perplexity", unit=Unit.RATIO)
+def perplexity(outcome: Outcome) -> Float[Tensor, "row target"]:
+    """The target's perplexity, exp(-ln p) = 1 / p: among how many equal tokens it stands.
+
+    inseq raises 2, not e, to the cross-entropy in nats, which is no perplexity.
+    """
+    return crossentropy.measure(outcome).exp()

@@ -17,6 +17,7 @@ from am_inseq.methods import METHODS
 from am_inseq.request import plan
 from am_inseq.scores import SCORES
 from tests.tiny.families import CONTEXT, DECODERS, FAMILIES, tiny
+from tests.tiny.quick import quick
 from tests.tiny.texts import PROMPT, TARGET
 
 
@@ -32,7 +33,7 @@ def refused(kind: type[Exception], says: str, family: str = "gpt2", **kwargs) ->
     [
         ("method", "salency", "no method is named 'salency'; did you mean 'saliency'"),
         ("method", "integrated-gradients", "did you mean 'integrated_gradients'"),
-        ("method", "zzz", "known: attention, dummy, input_x_gradient"),
+        ("method", "zzz", "known: attention, deeplift, discretized_integrated_gradients"),
         ("score", "probabilty", "no score is named 'probabilty'; did you mean 'probability'"),
         ("step_scores", ("entropie",), "did you mean 'entropy'"),
         ("options", {"n_step": 3}, "no option of method 'dummy'"),
@@ -202,7 +203,8 @@ def test_auto_is_saliency_of_the_log_probability_and_occlusion_with_a_contrast()
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_result_says_what_produced_it(method):
-    out = attribute(tiny("gpt2"), Request(prompt=PROMPT, target=TARGET, method=method))
+    request = Request(prompt=PROMPT, target=TARGET, method=method, options=quick(method))
+    out = attribute(tiny("gpt2"), request)
 
     assert (out.model, out.device, out.dtype, out.is_demo) == ("tiny/gpt2", "cpu", "float64", False)
     assert out.prompt == PROMPT
@@ -224,7 +226,7 @@ def test_a_method_of_ones_own_runs_without_being_registered():
 @pytest.mark.parametrize("family", ["gpt2", "bart"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_estimate_bounds_what_the_run_costs(method, family):
-    request = Request(prompt=PROMPT, target=TARGET, method=method)
+    request = Request(prompt=PROMPT, target=TARGET, method=method, options=quick(method))
 
     cost = estimate(tiny(family), request)
     real = attribute(tiny(family), request).diagnostics
@@ -333,9 +335,9 @@ def test_the_guard_sees_the_path_of_integrated_gradients_in_pieces(monkeypatch):
     model = tiny("gpt2")
     honest = type(model).chain
 
-    def wrong(self, inputs, ends, positions):
+    def wrong(self, inputs, ends, positions, past=None):
         shifted = Inputs(inputs.decoder * 2, inputs.encoder)
-        return honest(self, shifted, ends, positions)
+        return honest(self, shifted, ends, positions, past)
 
     assert model.can_chain()
     monkeypatch.setattr(type(model), "chain", wrong)

@@ -36,6 +36,7 @@ VIOLATIONS = [
         "import transformers",
     ),
     ("Only the model adapters know transformers", f"{LIBRARY}/ops/view.py", "import rich"),
+    ("Only external knows captum", f"{LIBRARY}/engine/programs.py", "import captum"),
     ("The library does not know the daemon", f"{LIBRARY}/attribute.py", "import am_inseq_daemon"),
     ("The library does not know the daemon", f"{LIBRARY}/errors.py", "import msgpack"),
     ("Views and their rendering need no torch", f"{LIBRARY}/core/view.py", "import torch"),

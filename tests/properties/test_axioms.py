@@ -32,7 +32,15 @@ BUDGETS = st.builds(
     targets=st.integers(1, 4),
     piece=st.integers(1, 12),
 )
-FEW_STEPS = {"integrated_gradients": {"n_steps": 3}}
+FEW_STEPS: dict[str, dict[str, Any]] = {
+    "integrated_gradients": {"n_steps": 3},
+    "sequential_integrated_gradients": {"n_steps": 2},
+    "discretized_integrated_gradients": {"n_steps": 4, "n_neighbors": 5},
+    "layer_integrated_gradients": {"n_steps": 2},
+    "gradient_shap": {"n_samples": 3, "stdevs": 0.1},
+    "lime": {"n_samples": 8},
+    "reagent": {"num_probes": 2, "max_probe_steps": 2},
+}
 
 
 def request(method: str, prompt: str = PROMPT, target: str | None = TARGET, **kwargs: Any):
@@ -142,6 +150,7 @@ def test_companions_and_their_order_change_nothing(family, method, texts, many):
         "attribute_target": True,
         "generation_args": {"max_new_tokens": 3},
         "step_scores": ["probability"],
+        **FEW_STEPS.get(method, {}),
     }
 
     together = model.attribute(texts[:many], **asked)
@@ -241,14 +250,14 @@ def test_scores_are_linear_in_what_is_explained(family, method):
 
 def _contrast_logit():
     """A score of the caller's own: the contrast token's logit."""
-    from am_inseq.core.specs import Outcome, ScoreSpec, Unit
+    from am_inseq.core.specs import Need, Outcome, ScoreSpec, Unit
 
     def measure(outcome: Outcome):
         assert outcome.contrast_ids is not None
         ids = outcome.contrast_ids.expand(len(outcome.logits), -1)
         return outcome.logits.gather(-1, ids[..., None])[..., 0]
 
-    return ScoreSpec("contrast_logit", measure, Unit.LOGIT, needs_contrast=True)
+    return ScoreSpec("contrast_logit", measure, Unit.LOGIT, frozenset({Need.CONTRAST}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -95,9 +95,9 @@ def _run(network: Any, prefix: Prefix, ids: Sequence[int] | None = None, **kwarg
     read = prefix.ids if ids is None else ids
     decoder = torch.tensor([list(read[len(prefix.source) :])])
     if not prefix.source:
-        return network(input_ids=decoder, **kwargs)
+        return network(input_ids=decoder, use_cache=False, **kwargs)
     source = torch.tensor([list(read[: len(prefix.source)])])
-    return network(input_ids=source, decoder_input_ids=decoder, **kwargs)
+    return network(input_ids=source, decoder_input_ids=decoder, use_cache=False, **kwargs)
 
 
 def logits(network: Any, prefix: Prefix, ids: Sequence[int] | None = None) -> Tensor:
@@ -111,7 +111,7 @@ def looked_up(network: Any, prefix: Prefix, ids: Sequence[int] | None = None) ->
     found: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        found.append(output.detach()[0])
+        found.append(output.detach()[0].clone())
         return output
 
     with _swapped(network, keep), torch.no_grad():
@@ -123,7 +123,7 @@ def logits_at(network: Any, prefix: Prefix, point: Tensor) -> Tensor:
     """(vocab,) logits with `point` in place of what the embedding modules give out."""
     cut = len(prefix.source)
     parts = iter([point[:cut], point[cut:]] if cut else [point])
-    with _swapped(network, lambda _output: next(parts)[None]):
+    with _swapped(network, lambda _output: next(parts)[None].clone()):
         return _run(network, prefix).logits[0, -1]
 
 
@@ -174,11 +174,13 @@ def attention(network: Any, prefix: Prefix) -> Tensor:
     """(token, layer, head) attention weights of the last decoder position."""
     before = network.config._attn_implementation
     network.set_attn_implementation("eager")
+    network.config._attn_implementation = "eager"  # Falcon listens to nothing else
     try:
         with torch.no_grad():
             out = _run(network, prefix, output_attentions=True)
     finally:
         network.set_attn_implementation(before)
+        network.config._attn_implementation = before
     sides = [out.cross_attentions, out.decoder_attentions] if prefix.source else [out.attentions]
     rows = [torch.stack([layer[0, :, -1] for layer in side]) for side in sides]
     return torch.cat(rows, dim=-1).permute(2, 0, 1)

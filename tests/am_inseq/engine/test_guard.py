@@ -14,6 +14,7 @@ from am_inseq.errors import GuardError, ResourceError, UnsupportedError, Weights
 from am_inseq.methods import METHODS
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from tests.tiny.families import FAMILIES, build, tiny
+from tests.tiny.quick import quick
 from tests.tiny.texts import PROMPT, TARGET
 
 GRADIENT_METHODS = [name for name, spec in METHODS.items() if spec.needs_gradients]
@@ -37,7 +38,9 @@ def unsound(family: str = "gpt2") -> HuggingFaceModel:
 
     def shift(_module, args, kwargs):
         if kwargs.get("inputs_embeds") is not None:
-            kwargs["inputs_embeds"] = kwargs["inputs_embeds"] * 1.01
+            kwargs["inputs_embeds"] = (
+                kwargs["inputs_embeds"] * 1.0005
+            )  # too little to be seen at load
         return args, kwargs
 
     network.transformer.register_forward_pre_hook(shift, with_kwargs=True)
@@ -45,6 +48,7 @@ def unsound(family: str = "gpt2") -> HuggingFaceModel:
 
 
 def request(method: str, **options) -> Request:
+    options = {**quick(method), **options}
     return Request(prompt=PROMPT, target=TARGET, method=method, options=options)
 
 

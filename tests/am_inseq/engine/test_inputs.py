@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from am_inseq.core.evaluation import Moved, Replaced, Variant
 from am_inseq.core.task import Task
+from am_inseq.core.variants import Moved, Replaced, Variant
 from am_inseq.engine.inputs import batches, embed_rows, id_rows
 from am_inseq.scores import SCORES
 

@@ -16,6 +16,7 @@ from am_inseq.errors import CancelledError
 from am_inseq.methods import METHODS
 from am_inseq.models.huggingface import blocks
 from tests.tiny.families import FAMILIES, tiny
+from tests.tiny.quick import quick
 from tests.tiny.texts import PROMPT, TARGET
 
 
@@ -51,6 +52,7 @@ class Recorder(Listener):
 
 def request(method: str, **kwargs) -> Request:
     given: dict[str, Any] = {"target": TARGET, "method": method, **kwargs}
+    given["options"] = {**quick(method), **given.get("options", {})}
     return Request(prompt=PROMPT, **given)
 
 

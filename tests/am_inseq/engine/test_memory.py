@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from am_inseq.engine.memory import Budget, is_out_of_memory, shrinking
+from am_inseq.engine.memory import ONE_ROW, Budget, is_out_of_memory, shrinking
 from am_inseq.errors import ResourceError
 
 FULL = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
@@ -66,7 +66,7 @@ def test_at_one_row_the_device_is_said_to_be_full():
     with pytest.raises(ResourceError, match=r"one row .* Tried to allocate 2.00 GiB"):
         shrinking(work, Budget(tokens=8, vectors=4, logits=2, gradients=2, targets=1))
 
-    assert tried[-1] == Budget(1, 1, 1, 1, 1)
+    assert tried[-1] == ONE_ROW
     assert len(tried) == 4
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from am_inseq.core.evaluation import Contributions, Factor, Folded, Moved, Replaced, Scores
+from am_inseq.core.evaluation import Contributions, Embed, Folded, Nearest, Scores
 from am_inseq.core.specs import MethodSpec
 from am_inseq.core.task import Task
+from am_inseq.core.variants import Factor, Moved, Placed, Replaced
 from am_inseq.engine.run import run
 from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.methods import METHODS
@@ -18,6 +19,10 @@ from am_inseq.scores import SCORES
 
 EMBEDS = torch.tensor([[1.0, -2.0], [0.5, 3.0], [2.0, 1.0]], dtype=torch.float64)
 BASELINE = torch.tensor([[0.0, 1.0], [-1.0, 0.5], [2.0, 1.0]], dtype=torch.float64)
+
+VOCABULARY = torch.linspace(-2, 2, 18, dtype=torch.float64).reshape(9, 2)
+VOCABULARY[[5, 6, 7]] = EMBEDS
+VOCABULARY[1] = BASELINE[0]
 
 
 def task() -> Task:
@@ -54,19 +59,39 @@ class Analytic:
                 answers = [cubic(self.point(v))[None] for v in variants]
                 return torch.stack(answers) if answers else torch.zeros(0, 1)
             case Contributions(variants, weights, factor):
-                total = torch.zeros_like(EMBEDS)
-                for variant, weight in zip(variants, weights, strict=True):
+                parts: list[Tensor] = []
+                for index, (variant, weight) in enumerate(zip(variants, weights, strict=True)):
                     leaf = self.point(variant).requires_grad_()
-                    total += weight * torch.autograd.grad(cubic(leaf), leaf)[0]
-                scale = {Factor.ONE: 1.0, Factor.EMBEDS: EMBEDS}.get(factor, EMBEDS - BASELINE)
-                hidden = (total * scale)[None]
-                return Folded(hidden.sum(-1), hidden.norm(dim=-1), hidden)
+                    gradient = torch.autograd.grad(cubic(leaf), leaf)[0]
+                    if evaluation.own and isinstance(variant, Moved):
+                        others = [i for i in range(len(EMBEDS)) if i not in (variant.tokens or ())]
+                        gradient[others] = 0
+                    parts.append(weight * gradient * self.scale(factor, index))
+                hidden = torch.stack(parts).sum(0)[None]
+                squares = torch.stack(parts).sum(-1).pow(2).sum(0)[None]
+                return Folded(hidden.sum(-1), hidden.norm(dim=-1), hidden, squares)
+            case Nearest(ids, k):
+                return torch.tensor([sorted(set(range(9)) - {one})[:k] for one in ids])
+            case Embed(ids):
+                return torch.stack([VOCABULARY[one] for one in ids])
             case _:
                 raise AssertionError(evaluation)
 
+    def scale(self, factor: Factor | tuple[Tensor, ...], index: int) -> Tensor:
+        if isinstance(factor, tuple):
+            return factor[index]
+        known = {Factor.ONE: torch.ones_like(EMBEDS), Factor.EMBEDS: EMBEDS}
+        return known[factor] if factor in known else EMBEDS - BASELINE
+
     def point(self, variant: object) -> Tensor:
+        if isinstance(variant, Placed):
+            return variant.points.clone()
         if isinstance(variant, Moved):
-            return BASELINE + variant.alpha * (EMBEDS - BASELINE)
+            moved = BASELINE + variant.alpha * (EMBEDS - BASELINE)
+            if variant.tokens is None:
+                return moved
+            chosen = torch.tensor([i in variant.tokens for i in range(len(EMBEDS))])
+            return torch.where(chosen[:, None], moved, EMBEDS)
         assert isinstance(variant, Replaced)
         point = EMBEDS.clone()
         point[list(variant.tokens)] = BASELINE[list(variant.tokens)]
@@ -102,9 +127,48 @@ def test_without_multiplying_the_mean_gradient_itself_is_given():
     torch.testing.assert_close(plain["hidden"].values * (EMBEDS - BASELINE), times["hidden"].values)
 
 
+def test_a_token_moved_alone_gets_the_drop_of_its_own_baseline():
+    blocks, engine = drive("sequential_integrated_gradients", n_steps=4)
+
+    drops = [float(cubic(EMBEDS) - cubic(engine.point(Moved(0.0, (i,))))) for i in (0, 1)]
+    assert blocks["total"].values[0].tolist() == pytest.approx([*drops, 0.0], abs=1e-12)
+    assert float(blocks["residual"].values) == pytest.approx(0, abs=1e-12)
+    assert "delta" not in blocks
+
+
+def test_the_delta_of_a_row_is_what_it_has_above_the_difference():
+    blocks, _ = drive("sequential_integrated_gradients", n_steps=4, return_convergence_delta=True)
+
+    difference = float(cubic(EMBEDS) - cubic(BASELINE))
+    expected = float(blocks["total"].values.sum()) - difference
+    assert float(blocks["delta"].values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_standard_error_is_how_far_the_mean_scatters_over_seeds():
+    totals: list[Tensor] = []
+    errors: list[Tensor] = []
+    for seed in range(400):
+        blocks, _ = drive("gradient_shap", n_samples=16, stdevs=0.1, seed=seed)
+        totals.append(blocks["total"].values[0])
+        errors.append(blocks["standard_error"].values[0])
+
+    scatter, told = torch.stack(totals).std(0), torch.stack(errors).pow(2).mean(0).sqrt()
+    torch.testing.assert_close(told, scatter, rtol=0.15, atol=1e-12)
+    difference = float(cubic(EMBEDS) - cubic(BASELINE))
+    assert float(torch.stack(totals).mean(0).sum()) == pytest.approx(difference, rel=0.05)
+
+
+def test_a_path_of_two_points_is_one_step_from_the_baseline():
+    blocks, _ = drive("discretized_integrated_gradients", n_steps=2)
+
+    leaf = VOCABULARY[[1, 1, 7]].requires_grad_()
+    expected = torch.autograd.grad(cubic(leaf), leaf)[0] * (EMBEDS - leaf.detach())
+    torch.testing.assert_close(blocks["hidden"].values[0], expected)
+
+
 def test_every_run_of_a_gradient_method_passes_through_the_input_itself():
     for name, spec in METHODS.items():
-        if spec.needs_gradients:
+        if spec.needs_gradients and not name.startswith("layer_"):  # those ask at sites
             for options in ({}, {"multiply_by_inputs": False}):
                 if not set(options) <= {option.name for option in spec.options}:
                     continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     return Path(save("gpt2", tmp_path / "model"))
 
 
-def refused(kind: type[Exception], says: str, name: str | Path, **kwargs: str) -> None:
+def refused(kind: type[Exception], says: str, name: str | Path, **kwargs: Any) -> None:
     with pytest.raises(kind, match=says) as caught:
         load_model(str(name), **kwargs)
     assert "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ from am_inseq.methods import METHODS
 from am_inseq.ops.normalize import share_of_column
 from am_inseq.ops.view import make_view
 from tests.tiny.families import FAMILIES, tiny
+from tests.tiny.quick import quick
 
 EMOJI = "Hello 👩‍👩‍👧 you"
 
@@ -107,7 +108,8 @@ def test_targets_say_what_they_are():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rows_of_every_view_are_sound(family, method):
-    out = attribute(tiny(family), Request(prompt=EMOJI, max_new_tokens=4, method=method))
+    request = Request(prompt=EMOJI, max_new_tokens=4, method=method, options=quick(method))
+    out = attribute(tiny(family), request)
 
     view = make_view(out)
 

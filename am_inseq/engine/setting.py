@@ -1,0 +1,103 @@
+"""What scores need besides the input's own logits: the contrast really run, passes with dropout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from am_inseq.core.model import Model
+from am_inseq.core.specs import BoundScore, Need
+from am_inseq.core.task import Contrast, Task
+from am_inseq.core.variants import Replaced
+from am_inseq.engine.inputs import id_rows
+from am_inseq.engine.memory import Budget
+from am_inseq.engine.reading import SidesRead, sides_read
+from am_inseq.engine.reference import read_dropout, read_logits
+from am_inseq.engine.state import Meter, measure
+from am_inseq.scores.dropout import is_still
+
+
+@dataclass(slots=True)
+class Setting:
+    """Runs what a score needs, once, where a score needs it.
+
+    Attributes:
+        model: the model.
+        task: what is attributed.
+        budget: bounds on a device batch.
+        meter: counts the work.
+        notes: sentences for the user are added here.
+        other: what the members are contrasted with, in their order, if there is something.
+    """
+
+    model: Model
+    task: Task
+    budget: Budget
+    meter: Meter
+    notes: list[str]
+    other: Task | None = None
+    _logits: Tensor | None = None
+    _samples: dict[tuple[int, int], Tensor] = field(default_factory=dict[tuple[int, int], Tensor])
+
+    def explained(self, score: BoundScore, *, is_run: bool) -> Task:
+        """The task with what its score needs.
+
+        Args:
+            score: the explained score.
+            is_run: run the contrast; else the sequence's own logits serve with the other tokens.
+        """
+        task = self._prepared(score, is_run=is_run)
+        same = task.contrast is not None and torch.equal(task.contrast.ids, task.member_ids)
+        if score.spec.needs_contrast and same and not is_run:
+            self._tell(
+                f"the contrast has the same tokens as the target, so {score.spec.name} sets each "
+                "token against itself; contrast_force_inputs=True runs the contrast"
+            )
+        return task
+
+    @torch.no_grad()
+    def record(
+        self, score: BoundScore, logits: Float[Tensor, "row member vocab"]
+    ) -> Float[Tensor, " target"]:
+        """(target,) a recorded score of the input, whose logits are given; the contrast is run."""
+        task = self._prepared(score, is_run=True)
+
+        def seen() -> SidesRead:
+            return sides_read(self.model, task, id_rows(task, [Replaced()]))
+
+        return measure(task, score, logits, seen)[0]
+
+    def _prepared(self, score: BoundScore, *, is_run: bool) -> Task:
+        task, needs = self.task, score.spec.needs
+        if self.other is not None:
+            is_read = is_run and score.spec.needs_contrast
+            logits = self._contrast_logits(self.other) if is_read else None
+            task = replace(task, contrast=Contrast(self.other.member_ids, logits))
+        if Need.DROPOUT in needs:
+            draws = (int(score.option("n_mcd_steps")), int(score.option("seed")))
+            task = replace(task, dropout=self._dropout(draws))
+        return task
+
+    def _contrast_logits(self, other: Task) -> Float[Tensor, "member vocab"]:
+        if self._logits is None:
+            self._logits = read_logits(self.model, other, self.budget, self.meter)
+        return self._logits
+
+    def _dropout(self, draws: tuple[int, int]) -> Float[Tensor, "sample member"]:
+        if draws not in self._samples:
+            samples = read_dropout(self.model, self.task, draws, self.budget, self.meter)
+            self._samples[draws] = samples
+            still = int(is_still(samples).sum())
+            if still:
+                self._tell(
+                    f"dropout changes nothing at {still} of {samples.shape[1]} targets, where "
+                    "scores of its spread are 0; a model without dropout has none"
+                )
+        return self._samples[draws]
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)

@@ -1,0 +1,213 @@
+"""Linear layers by oneDNN, where it multiplies float32 matrices faster than torch's default.
+
+On AMD processors torch's default (MKL) leaves much of the processor unused. Which of the two is
+faster is measured, not guessed: once for each shape of weight in a process. Results differ by
+rounding, near 1e-7, which the guard sees as it sees everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from am_inseq.errors import UnknownNameError, UnsupportedError
+
+LINEARS: Final = "AM_INSEQ_LINEARS"
+_CHOICES: Final = ("auto", "torch", "onednn")
+_WORTH: Final = 1.3  # times faster, or it stays as it is
+_FEW_ROWS: Final = 32  # as at the targets
+_MANY_ROWS: Final = 512  # as in a whole text, or many vectors on their way back
+_MOST_WORK: Final = 1e8  # multiplications in one product that is timed
+_TORCH: Any = torch  # for what it has but does not export
+
+
+@contextlib.contextmanager
+def fastest_linears(network: nn.Module) -> Generator[None]:
+    """Inside, float32 linear layers on the CPU run by oneDNN if that is faster, or asked for.
+
+    The environment variable AM_INSEQ_LINEARS says which: "auto" (the default) measures, "torch" and
+    "onednn" decide.
+
+    Raises:
+        UnknownNameError: the variable has another value.
+        UnsupportedError: oneDNN is asked for and this build of torch has none.
+    """
+    chosen = [module for module in network.modules() if _can_change(module)]
+    if not chosen or not _is_wanted(chosen):
+        yield
+        return
+    for module in chosen:
+        module.forward = _forward(module)
+    try:
+        yield
+    finally:
+        for module in chosen:
+            del module.forward
+
+
+def _can_change(module: nn.Module) -> bool:
+    if type(module) not in (nn.Linear, Conv1D) or "forward" in vars(module):
+        return False
+    weight: Any = module.weight
+    return (
+        weight.dtype == torch.float32 and weight.device.type == "cpu" and not weight.requires_grad
+    )
+
+
+def _is_wanted(modules: list[nn.Module]) -> bool:
+    choice = os.environ.get(LINEARS) or "auto"
+    if choice not in _CHOICES:
+        raise UnknownNameError(f"value of {LINEARS}", choice, _CHOICES)
+    is_there = _is_there()
+    if choice == "onednn" and not is_there:
+        raise UnsupportedError(f"this build of torch has no oneDNN; unset {LINEARS}")
+    if choice != "auto":
+        return choice == "onednn"
+    return is_there and gain(_typical(modules)) >= _WORTH
+
+
+def _is_there() -> bool:
+    """Whether this torch has what is needed; all but the first is no part of its public face."""
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(place, name)
+        for place, name in (
+            (torch.ops.mkldnn, "_linear_pointwise"),
+            (_TORCH, "_add_batch_dim"),
+            (_TORCH, "_remove_batch_dim"),
+            (_TORCH._C, "_vmapmode_increment_nesting"),  # noqa: SLF001
+            (_TORCH._C._functorch, "is_legacy_batchedtensor"),  # noqa: SLF001
+        )
+    )
+
+
+def _typical(modules: list[nn.Module]) -> Tensor:
+    """The weight whose shape does most of the work."""
+    work: dict[tuple[int, ...], int] = {}
+    weights: dict[tuple[int, ...], Tensor] = {}
+    for module in modules:
+        weight: Any = module.weight
+        shape = tuple(weight.shape)
+        work[shape] = work.get(shape, 0) + weight.numel()
+        weights[shape] = weight
+    return weights[max(work, key=lambda shape: work[shape])]
+
+
+_measured: dict[tuple[int, ...], float] = {}
+
+
+def gain(weight: Tensor) -> float:
+    """How many times faster oneDNN is on products with a weight of this shape, there and back.
+
+    Measured once for each shape in a process, in a few milliseconds; a gain is measured again
+    before it is believed.
+    """
+    shape = tuple(weight.shape)
+    if shape not in _measured:
+        found = _measure(weight)
+        _measured[shape] = min(found, _measure(weight)) if found >= _WORTH else found
+    return _measured[shape]
+
+
+@torch.no_grad()
+def _measure(weight: Tensor) -> float:
+    """The smaller of the gains on few and on many rows; the first alone if it is not worth it."""
+    most = min(_MANY_ROWS, int(_MOST_WORK // weight.numel()))
+    found = _gain_on(weight, _FEW_ROWS)
+    return found if found < _WORTH or most <= _FEW_ROWS else min(found, _gain_on(weight, most))
+
+
+def _gain_on(weight: Tensor, rows: int) -> float:
+    there, back = torch.ones(rows, weight.shape[1]), torch.ones(rows, weight.shape[0])
+
+    def default() -> None:
+        nn.functional.linear(there, weight)
+        torch.matmul(back, weight)
+
+    def other() -> None:
+        _product(there, weight)
+        _product(back, weight.t())
+
+    return _faster(default, other)
+
+
+def _faster(one: Callable[[], None], other: Callable[[], None], repeats: int = 2) -> float:
+    """How many times faster `other` is; the best of runs in turn, after one that warms up."""
+    best = [float("inf"), float("inf")]
+    for repeat in range(repeats + 1):
+        for index, work in enumerate((one, other)):
+            started = time.perf_counter()
+            work()
+            spent = time.perf_counter() - started
+            if repeat:
+                best[index] = min(best[index], spent)
+    return best[0] / best[1]
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x @ weight.T + bias`."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
+
+
+class _Vectors(torch.autograd.Function):
+    """Many vectors through a weight, whatever kind of batch they come in."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor) -> Tensor:
+        level = _level_of(x)
+        if not level:
+            return _product(x, weight)
+        side_by_side = _TORCH._remove_batch_dim(x, level, 1, 0)  # noqa: SLF001
+        return _TORCH._add_batch_dim(_product(side_by_side, weight), 0, level)  # noqa: SLF001
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Nothing is kept: no one differentiates twice."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Tensor) -> tuple[Any, int]:
+        """The rule of `torch.vmap`: the vectors are rows."""
+        del info
+        return _Vectors.apply(args[0].movedim(in_dims[0], 0), args[1]), 0
+
+
+def _level_of(x: Tensor) -> int:
+    """At which level `torch.autograd.grad(…, is_grads_batched=True)` batches the vectors; 0: not.
+
+    That way of batching knows no rules of custom functions and would run vector by vector.
+    """
+    if not _TORCH._C._functorch.is_legacy_batchedtensor(x):  # noqa: SLF001
+        return 0
+    level = _TORCH._C._vmapmode_increment_nesting() - 1  # noqa: SLF001
+    _TORCH._C._vmapmode_decrement_nesting()  # noqa: SLF001
+    return level
+
+
+class _Linear(torch.autograd.Function):
+    """`x @ weight.T + bias`, with a weight that learns nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None, None]:
+        return _Vectors.apply(gradients[0], ctx.weight.t()), None, None
+
+
+def _forward(module: Any) -> Callable[[Tensor], Tensor]:
+    def forward(input: Tensor) -> Tensor:  # noqa: A002 - the module's own parameter name
+        weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
+        if not (input.requires_grad and torch.is_grad_enabled()):
+            return _product(input, weight, module.bias)
+        result: Any = _Linear.apply(input, weight, module.bias)
+        return result
+
+    return forward

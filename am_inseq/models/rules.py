@@ -1,0 +1,383 @@
+"""DeepLIFT's backward rules: every operation passes vectors on by its mean slope.
+
+Two passes are made. The first, over the baseline, keeps what each nonlinear operation read. In the
+second, over the input, the same operations meet those values again, and each is given a Jacobian J
+with f(x) - f(x') = J (x - x') exactly:
+
+- elementwise functions: the secant (f(x) - f(x')) / (x - x'), the derivative where x is near x';
+- products, of tensors or matrices: each operand times the mean of the other, half and half;
+- softmax: diag(m) - m m^T / sum(m), where m_j is the logarithmic mean of the two probabilities; it
+  is the ordinary Jacobian where both agree, and shifting all scores alike means nothing to it;
+- norms: the product of the centred input and the inverse deviation, each by the rules above;
+- hard choices, of the largest entries or of experts: what the choice itself changes is shared by
+  the squares of the displacements of what was chosen by;
+- anything else on the lists below: the mean Jacobian on the straight line from x' to x, by
+  quadrature.
+
+Composed by the chain rule these sum to the difference of the two outputs. Operations on no list are
+taken to be linear; what they are not shows in the residual.
+
+Avanti Shrikumar, Peyton Greenside, Anshul Kundaje (2017), https://arxiv.org/abs/1704.02685.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor
+
+from am_inseq.numerics.quadrature import RULES as QUADRATURE
+
+Function: TypeAlias = Callable[..., Tensor]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SCALE_FREE: Final = _names(
+    "abs float_power leaky_relu log log10 log2 pow prelu reciprocal relu rsqrt sqrt square"
+)
+_SMOOTH: Final = _names(
+    "__rpow__ arctan asinh atan celu clamp clamp_max clamp_min clip cos cosh elu erf erfc exp2 "
+    "expit expm1 gelu hardshrink hardsigmoid hardswish hardtanh log1p log_sigmoid logit logsigmoid "
+    "mish relu6 selu sigmoid silu sin sinh softplus softshrink softsign tanh tanhshrink "
+    "threshold"
+)
+PRODUCTS: Final = _names(
+    "__matmul__ __rmatmul__ addbmm addcmul addmm addmv baddbmm bilinear bmm dot einsum inner "
+    "kron matmul mm mul multiply mv outer tensordot"
+)
+_ALONG_A_LINE: Final = _names(
+    "addcdiv amax amin atan2 cosine_similarity cumprod fmax fmin glu group_norm hypot logaddexp "
+    "logcumsumexp linalg_norm linalg_vector_norm max min norm normalize prod std var "
+    "vector_norm"
+)
+
+
+class _Stand(torch.autograd.Function):
+    """A value of one tensor with the graph of another of the same shape."""
+
+    @staticmethod
+    def forward(ctx: Any, _carrier: Tensor, value: Callable[[], Tensor]) -> Tensor:
+        del ctx
+        found = value()
+        is_view = found._base is not None  # noqa: SLF001 - autograd refuses to change views in place
+        return found.clone() if is_view else found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        del ctx
+        return gradients[0], None
+
+
+def stand(carrier: Tensor, value: Callable[[], Tensor]) -> Tensor:
+    """`value()`, through which vectors go back as through `carrier`."""
+    found: Any = _Stand.apply(carrier, value)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """An operation that is about to run, and what its tensors were for the baseline.
+
+    Attributes:
+        name: of the operation.
+        function: the operation on its tensors alone, everything else bound.
+        tensors: what it reads.
+        partners: what it read in the baseline's pass.
+        arguments: how it was called.
+        options: by which keywords.
+    """
+
+    name: str
+    function: Function
+    tensors: tuple[Tensor, ...]
+    partners: tuple[Tensor, ...]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    @property
+    def live(self) -> list[int]:
+        """Indices of the tensors that gradients go to."""
+        return [index for index, tensor in enumerate(self.tensors) if tensor.requires_grad]
+
+    @property
+    def moved(self) -> list[int]:
+        """Indices of the tensors that are not one and the same in both passes."""
+        pairs = zip(self.tensors, self.partners, strict=True)
+        return [index for index, (here, there) in enumerate(pairs) if here is not there]
+
+
+Rule: TypeAlias = Callable[[Call], Tensor]
+
+
+def _secant(call: Call, *, is_scale_free: bool) -> Tensor:
+    """An elementwise function of one tensor: x times the secant's slope."""
+    if len(call.live) != 1:
+        return _line(call, nodes=32)
+    (index,) = call.live
+    x, before = call.tensors[index], call.partners[index]
+
+    def alone(y: Tensor) -> Tensor:
+        rest = [tensor.detach() for tensor in call.tensors]
+        rest[index] = y
+        return call.function(*rest)
+
+    return x * slope(alone, x.detach(), before, is_scale_free=is_scale_free).to(x.dtype)
+
+
+def slope(function: Function, x: Tensor, before: Tensor, *, is_scale_free: bool = False) -> Tensor:
+    """(f(x) - f(before)) / (x - before) elementwise; the derivative midway where they are near.
+
+    Args:
+        function: elementwise.
+        x: one point.
+        before: the other.
+        is_scale_free: whether "near" is relative to x alone, as for powers, roots and kinks at 0,
+            and not to 1, which is where the bends of activations are.
+    """
+    x, before = _wide(x), _wide(before)
+    with torch.enable_grad():
+        middle = ((x + before) / 2).requires_grad_()
+        derivative = torch.autograd.grad(function(middle).sum(), middle)[0]
+    with torch.no_grad():
+        step = x - before
+        size = torch.maximum(x.abs(), before.abs())
+        near = torch.finfo(x.dtype).eps ** (1 / 3) * (size if is_scale_free else size.clamp(min=1))
+        found = torch.where(step.abs() <= near, derivative, (function(x) - function(before)) / step)
+        return _finite(found)
+
+
+def _exp(call: Call) -> Tensor:
+    """The secant of the exponential, without cancellation."""
+    x, before = call.tensors[0].detach(), call.partners[0]
+    return call.tensors[0] * _logarithmic_mean(x, before)
+
+
+def _product(call: Call) -> Tensor:
+    """Each operand times the mean of the other; exact, for the Jacobian is affine on the line."""
+    carrier = _line(call, nodes=1)
+    if len(call.tensors) != 2 or len(call.live) != 1:
+        return carrier
+    (index,) = call.live  # the other is no function of it: weights of other experts, or a table
+    own = call.tensors[index].dtype  # the other may be a mask
+    here, there = ([x.detach().to(own) for x in side] for side in (call.tensors, call.partners))
+    moves = [x - y for x, y in zip(here, there, strict=True)]
+    if not moves[1 - index].any():
+        return carrier
+    middle = [x - move / 2 for x, move in zip(here, moves, strict=True)]
+    middle[1 - index] = moves[1 - index]
+    is_column = index == 1 and call.name not in ("mul", "multiply")
+    return carrier + _jump(call, index, call.function(*middle), -2 if is_column else -1)
+
+
+def _jump(call: Call, index: int, rise: Tensor, axis: int) -> Tensor:
+    """What a hard choice changes, shared along an axis by the squares of the displacements.
+
+    The choice was made by what moved along with this operand; there is no slope to follow.
+    """
+    x = call.tensors[index]
+    move = x.detach() - call.partners[index]
+    share = _finite(move / move.square().sum(axis, keepdim=True))
+    return rise * (x * share).sum(axis, keepdim=True)
+
+
+def _gather(call: Call) -> Tensor:
+    """Chosen entries; where others are chosen now, by all entries that move."""
+    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
+    x, before = call.tensors[0], call.partners[0]
+    rise = call.function(*call.tensors).detach() - call.function(*call.partners)
+    here = call.tensors[-1]
+    follows = (x.detach() - before).gather(axis, here)
+    return x.gather(axis, here) + _jump(call, 0, rise - follows, axis)
+
+
+def largest(call: Call) -> Any:
+    """The largest entries and their places, as `torch.topk` gives them; see `_gather`."""
+    found: Any = call.function(*(tensor.detach() for tensor in call.tensors))
+    before: Any = call.function(*call.partners)
+    axis = call.options.get("dim", call.arguments[2] if len(call.arguments) > 2 else -1)
+    x, places = call.tensors[0], found[1]
+    follows = (x.detach() - call.partners[0]).gather(axis, places)
+    carrier = x.gather(axis, places) + _jump(call, 0, found[0] - before[0] - follows, axis)
+    return type(found)((stand(carrier, lambda: found[0]), places))
+
+
+def _einsum(call: Call) -> Tensor:
+    """A product of several; exact for up to four of them."""
+    return _line(call, nodes=1 if len(call.moved) == 2 else 2)
+
+
+def _line(call: Call, *, nodes: int) -> Tensor:
+    """The mean Jacobian on the straight line between what was read and what is read."""
+    total: Tensor | None = None
+    for alpha, weight in zip(*QUADRATURE["gausslegendre"](nodes), strict=True):
+        points = [
+            _between(alpha, here, there)
+            for here, there in zip(call.tensors, call.partners, strict=True)
+        ]
+        part = call.function(*points) * weight
+        total = part if total is None else total + part
+    assert total is not None  # noqa: S101 - there is a node
+    return total
+
+
+def _between(alpha: float, here: Tensor, there: Tensor) -> Tensor:
+    if here is there or not here.is_floating_point():
+        return here
+    point = there + alpha * (here.detach() - there)
+    point = torch.where(torch.isfinite(point), point, here.detach())
+    return stand(here, lambda: point) if here.requires_grad else point
+
+
+def _softmax(call: Call) -> Tensor:
+    x, middle, share, axis = _shares(call)
+    scaled = x * middle
+    return scaled - share * scaled.sum(axis, keepdim=True)
+
+
+def _log_softmax(call: Call) -> Tensor:
+    x, _, share, axis = _shares(call)
+    return x - (x * share).sum(axis, keepdim=True)
+
+
+def _log_sum_exp(call: Call) -> Tensor:
+    x, _, share, axis = _shares(call)
+    is_kept = call.options.get("keepdim", call.arguments[2] if len(call.arguments) > 2 else False)
+    return (x * share).sum(axis, keepdim=bool(is_kept))
+
+
+def _shares(call: Call) -> tuple[Tensor, Tensor, Tensor, Any]:
+    """The scores; the logarithmic means of both probabilities; these as shares; the axis.
+
+    With d log p_j = d z_j - d lse and sum_j m_j d log p_j = sum_j d p_j = 0 follows
+    d lse = sum_j m_j d z_j / sum_j m_j: exact for any two rows of scores.
+    """
+    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
+    x = call.tensors[0].to(call.options.get("dtype") or _wide(call.tensors[0]).dtype)
+    x = torch.where(torch.isfinite(x), x, x.new_zeros(()))
+    scores, before = (_wide(t.detach()) for t in (call.tensors[0], call.partners[0]))
+    here = scores - scores.logsumexp(axis, keepdim=True)
+    there = before - before.logsumexp(axis, keepdim=True)
+    middle = _logarithmic_mean(here, there).to(x.dtype)
+    return x, middle, middle / middle.sum(axis, keepdim=True), axis
+
+
+def _logarithmic_mean(one: Tensor, other: Tensor) -> Tensor:
+    """(exp(a) - exp(b)) / (a - b) elementwise; 0 where both are -inf."""
+    half = (one - other) / 2
+    near = torch.where(half == 0, torch.ones_like(half), torch.sinh(half) / half)
+    far = (one.exp() - other.exp()) / (2 * half)
+    return _finite(torch.where(half.abs() < 1, ((one + other) / 2).exp() * near, far))
+
+
+def _layer_norm(call: Call) -> Tensor:
+    return _norm(call, is_centred=True)
+
+
+def _rms_norm(call: Call) -> Tensor:
+    return _norm(call, is_centred=False)
+
+
+def _norm(call: Call, *, is_centred: bool) -> Tensor:
+    """Centred input times inverse deviation: a product, a root and a mean of squares."""
+    names = ("input", "normalized_shape", "weight", *(("bias",) if is_centred else ()), "eps")
+    given = {**dict(zip(names, call.arguments, strict=False)), **call.options}
+    x, before = _wide(call.tensors[0]), _wide(call.partners[0])
+    axes = tuple(range(-len(given["normalized_shape"]), 0))
+    eps = given.get("eps", 1e-5 if is_centred else None)
+    eps = torch.finfo(call.tensors[0].dtype).eps if eps is None else eps
+    moving = x - x.mean(axes, keepdim=True) if is_centred else x
+    here = moving.detach()
+    there = before - before.mean(axes, keepdim=True) if is_centred else before
+    inverse = torch.rsqrt(here.square().mean(axes, keepdim=True) + eps)
+    inverse_before = torch.rsqrt(there.square().mean(axes, keepdim=True) + eps)
+    fall = -((inverse * inverse_before) ** 2) / (inverse + inverse_before)  # of 1/sqrt
+    middle = (here + there) / 2
+    spread = (moving * (2 * middle)).mean(axes, keepdim=True)
+    out = moving * ((inverse + inverse_before) / 2) + middle * (spread * fall)
+    return out if given.get("weight") is None else out * given["weight"]
+
+
+RULES: Final[dict[str, Rule]] = {
+    **dict.fromkeys(_SCALE_FREE, partial(_secant, is_scale_free=True)),
+    **dict.fromkeys(_SMOOTH, partial(_secant, is_scale_free=False)),
+    **dict.fromkeys(PRODUCTS, _product),
+    **dict.fromkeys(_ALONG_A_LINE, partial(_line, nodes=32)),
+    "einsum": _einsum,
+    "exp": _exp,
+    "gather": _gather,
+    "softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "logsumexp": _log_sum_exp,
+    "layer_norm": _layer_norm,
+    "rms_norm": _rms_norm,
+}
+
+
+def _quotient(x: Any, y: Any) -> Tensor:
+    return x * torch.reciprocal(y)
+
+
+def _reversed_quotient(x: Tensor, y: Any) -> Tensor:
+    return torch.reciprocal(x) * y
+
+
+def _larger(x: Tensor, y: Tensor) -> Tensor:
+    return y + torch.relu(x - y)
+
+
+def _smaller(x: Tensor, y: Tensor) -> Tensor:
+    return x - torch.relu(x - y)
+
+
+def _attention(  # noqa: PLR0913 - PyTorch's signature
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,  # noqa: FBT001, FBT002
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Attention in single operations; without dropout, for the model is in evaluation mode."""
+    del dropout_p
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = (x.repeat_interleave(times, -3) for x in (key, value))
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores = torch.matmul(query, key.transpose(-2, -1)) * factor
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -math.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return torch.matmul(torch.softmax(scores, -1), value)
+
+
+QUOTIENTS: Final = ("__truediv__", "div", "divide", "true_divide")
+COMPOSED: Final[dict[str, Function]] = {
+    **dict.fromkeys(QUOTIENTS, _quotient),
+    "maximum": _larger,
+    "minimum": _smaller,
+    "__rdiv__": _reversed_quotient,
+    "__rtruediv__": _reversed_quotient,
+    "scaled_dot_product_attention": _attention,
+}
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _finite(x: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(x), x, x.new_zeros(()))

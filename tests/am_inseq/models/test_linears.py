@@ -1,0 +1,154 @@
+"""Linear layers by oneDNN give what torch's own give, and are chosen by measurement."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from am_inseq.attribute import Request, attribute
+from am_inseq.core.attribution import Attribution
+from am_inseq.errors import UnknownNameError
+from am_inseq.models import linears
+from am_inseq.models.huggingface import HuggingFaceModel, wrap
+from am_inseq.models.linears import LINEARS, fastest_linears
+from tests.tiny.families import build, tiny
+from tests.tiny.texts import PROMPT, TARGET
+
+METHODS = ("saliency", "input_x_gradient", "integrated_gradients")
+
+
+@cache
+def single(family: str) -> HuggingFaceModel:
+    network, tokenizer = build(family)
+    return wrap(network.to(torch.float32), tokenizer, name=f"single/{family}")
+
+
+def run(model: HuggingFaceModel, method: str) -> Attribution:
+    asked = Request(prompt=PROMPT, target=TARGET, method=method, score="probability")
+    return attribute(model, asked)
+
+
+@pytest.fixture
+def asked_for(monkeypatch):
+    """Counts the products that oneDNN makes."""
+    made: list[int] = []
+    honest = linears._product
+
+    def counted(*args: Any) -> torch.Tensor:
+        made.append(1)
+        return honest(*args)
+
+    monkeypatch.setattr(linears, "_product", counted)
+    monkeypatch.setattr(linears, "_measured", {})
+    return lambda choice: (monkeypatch.setenv(LINEARS, choice), made)[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5", "bart"])
+def test_scores_are_those_of_torch(asked_for, family, method):
+    made = asked_for("torch")
+    expected = run(single(family), method)
+    assert not made
+
+    asked_for("onednn")
+    out = run(single(family), method)
+
+    assert made
+    torch.testing.assert_close(out.values, expected.values, rtol=1e-4, atol=1e-5)
+    assert out.diagnostics.probability_difference < 1e-4
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_many_vectors_go_back_in_one_product(asked_for, family):
+    """However many targets there are, a layer is gone back through as often."""
+    counts: list[int] = []
+    for target in (" sat on", " sat on the mat today"):
+        made = asked_for("onednn")
+        made.clear()
+        request = Request(prompt="the cat", target=target, method="saliency")
+        attribute(single(family), request)
+        counts.append(len(made))
+
+    assert counts[0] == counts[1]
+
+
+def test_other_number_types_stay_with_torch(asked_for):
+    made = asked_for("onednn")
+
+    run(tiny("gpt2"), "saliency")
+
+    assert not made
+
+
+def test_forwards_are_put_back(asked_for):
+    asked_for("onednn")
+    network = single("gpt2").network
+
+    with fastest_linears(network):
+        assert "forward" in vars(network.lm_head)
+
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
+def test_another_value_of_the_variable_is_refused_with_the_nearest(monkeypatch):
+    monkeypatch.setenv(LINEARS, "onednm")
+
+    with pytest.raises(UnknownNameError, match="did you mean 'onednn'"), fastest_linears(layer()):
+        pass
+
+
+def layer(width: int = 8) -> nn.Linear:
+    return nn.Linear(width, 2 * width).requires_grad_(False)
+
+
+@pytest.mark.parametrize(("times", "changes"), [(1.2, False), (1.3, True), (4.0, True)])
+def test_it_is_chosen_where_it_is_a_third_faster(monkeypatch, times, changes):
+    monkeypatch.delenv(LINEARS, raising=False)
+    monkeypatch.setattr(linears, "_measured", {})
+    monkeypatch.setattr(linears, "_faster", lambda *_args: times)
+    module = layer()
+
+    with fastest_linears(module):
+        assert ("forward" in vars(module)) is changes
+
+
+def test_a_shape_is_measured_once_and_a_gain_twice(monkeypatch):
+    monkeypatch.setattr(linears, "_measured", {})
+    found = iter([1.0, 5.0, 1.1])
+    monkeypatch.setattr(linears, "_measure", lambda _weight: next(found))
+
+    assert [linears.gain(layer(8).weight) for _ in range(3)] == [1.0] * 3
+    assert linears.gain(layer(16).weight) == 1.1  # 5.0 was not seen again
+
+
+def test_a_measurement_is_a_ratio_of_times():
+    assert 0 < linears._measure(layer(32).weight) < 1000
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv"])
+@pytest.mark.parametrize("shape", [(5,), (2, 5), (3, 2, 5)])
+def test_a_layer_and_its_gradient_are_the_same_in_every_kind_of_batch(monkeypatch, kind, shape):
+    monkeypatch.setenv(LINEARS, "onednn")
+    torch.manual_seed(0)
+    module: Any = nn.Linear(5, 7) if kind == "linear" else Conv1D(7, 5)
+    module.requires_grad_(False)
+    x = torch.randn(shape, requires_grad=True)
+    vectors = torch.randn(4, *shape[:-1], 7)
+    weight = module.weight if kind == "linear" else module.weight.T
+
+    with fastest_linears(module):
+        y = module(x)
+
+    expected = vectors @ weight
+    torch.testing.assert_close(y, x @ weight.T + module.bias)
+    legacy = torch.autograd.grad(y, x, vectors, is_grads_batched=True, retain_graph=True)[0]
+    torch.testing.assert_close(legacy, expected)
+    mapped = torch.vmap(lambda v: torch.autograd.grad(y, x, v, retain_graph=True)[0])(vectors)
+    torch.testing.assert_close(mapped, expected)
+    single = torch.autograd.grad(y, x, vectors[0])[0]
+    torch.testing.assert_close(single, expected[0])

@@ -1,0 +1,482 @@
+"""`AttributionModel` takes what inseq's takes, and gives what is right where inseq does not."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from am_inseq.errors import InputError, TargetError, UnknownNameError, UnsupportedError
+from am_inseq.face import texts as face_texts
+from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.output import FeatureAttributionOutput, FeatureAttributionSequenceOutput
+from am_inseq.methods import METHODS
+from am_inseq.models import load
+from tests.tiny.families import DECODERS, FAMILIES, HIDDEN, build, tiny
+from tests.tiny.texts import PROMPT, TARGET
+
+FEW: dict[str, Any] = {"max_new_tokens": 3}
+
+
+def face(family: str, method: str | None = "saliency", **options: Any) -> AttributionModel:
+    return AttributionModel(tiny(family), method, options)
+
+
+def run(family: str, text: Any = PROMPT, *args: Any, **kwargs: Any) -> FeatureAttributionOutput:
+    if not args and "generated_texts" not in kwargs:
+        kwargs.setdefault("generation_args", FEW)
+    return face(family).attribute(text, *args, show_progress=False, **kwargs)
+
+
+def forced(family: str) -> str:
+    return TARGET.strip() if tiny(family).has_encoder else PROMPT + TARGET
+
+
+def columns(sequence: FeatureAttributionSequenceOutput) -> Tensor:
+    """[token, column, …] of the side that every architecture has."""
+    table = sequence.source_attributions
+    table = sequence.target_attributions if table is None else table
+    assert table is not None
+    return table
+
+
+# ---------------------------------------------------------------- positions and labels
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_columns_of_a_range_are_those_of_the_tokens_it_names(family):
+    whole = run(family, PROMPT, forced(family))[0]
+    start, end = whole.attr_pos_start + 1, whole.attr_pos_end - 2
+
+    part = run(family, PROMPT, forced(family), attr_pos_start=start, attr_pos_end=end)[0]
+
+    assert (part.attr_pos_start, part.attr_pos_end) == (start, end)
+    table, expected = columns(part), columns(whole)
+    assert table.shape[1] == end - start
+    known = expected[: len(table), 1 : 1 + end - start]
+    torch.testing.assert_close(table.nan_to_num(0), known.nan_to_num(0), rtol=1e-9, atol=1e-12)
+    shown = part.attribution
+    explained = [shown.tokens[place].id for place in shown.targets]
+    assert explained == [token.id for token in part.target[start:end]]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_negative_positions_count_from_the_end_and_too_large_ones_mean_it(family):
+    whole = run(family, PROMPT, forced(family))[0]
+    length = len(whole.target)
+
+    last = run(family, PROMPT, forced(family), attr_pos_start=-2)[0]
+    before = run(family, PROMPT, forced(family), attr_pos_start=-3, attr_pos_end=-1)[0]
+    beyond = run(family, PROMPT, forced(family), attr_pos_end=length + 40)[0]
+    early = run(family, PROMPT, forced(family), attr_pos_start=0)[0]
+
+    assert (last.attr_pos_start, last.attr_pos_end) == (length - 2, length)
+    assert (before.attr_pos_start, before.attr_pos_end) == (length - 3, length - 1)
+    for same in (beyond, early):
+        assert same.attr_pos_start == whole.attr_pos_start
+        assert same.attr_pos_end == whole.attr_pos_end
+
+
+@pytest.mark.parametrize(
+    ("positions", "says"),
+    [
+        ((12, 12), "its start and its end are the same place"),
+        ((13, 12), "begins behind its end"),
+        ((-999, None), "counts further back than the"),
+        ((None, -999), "counts further back than the"),
+        ((999, None), "its start and its end are the same place"),
+        ((0, 2), "no target is left"),
+    ],
+)
+def test_ranges_without_a_target_are_refused_in_a_sentence(positions, says):
+    with pytest.raises(TargetError, match=says):
+        run(
+            "gpt2",
+            PROMPT,
+            forced("gpt2"),
+            attr_pos_start=positions[0],
+            attr_pos_end=positions[1],
+        )
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_padding_token_written_in_the_prompt_keeps_its_row_and_its_label(family):
+    pad = tiny(family).tokenizer.pad_token
+    prompt = f"The cat{pad} sat"
+    ids: list[int] = tiny(family).tokenizer(prompt)["input_ids"]
+    assert tiny(family).tokenizer.pad_token_id in ids
+
+    sequence = run(family, prompt)[0]
+
+    assert [token.id for token in sequence.source] == ids
+    assert len(columns(sequence)) == len(ids) + 3
+    assert not columns(sequence)[: len(ids)].isnan().any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokens_may_be_labelled_by_the_text_they_stand_for(family):
+    plain = run(family, PROMPT, forced(family))[0]
+
+    clean = run(family, PROMPT, forced(family), clean_special_chars=True)[0]
+
+    assert [token.id for token in clean.target] == [token.id for token in plain.target]
+    labels = "".join(token.token for token in (*clean.source, *clean.target))
+    assert "Ġ" not in labels
+    assert "\u2581" not in labels
+    assert any("Ġ" in t.token or "\u2581" in t.token for t in (*plain.source, *plain.target))
+
+
+# ---------------------------------------------------------------- texts
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_text_is_explained_the_same_whatever_stands_beside_it(family):
+    short, long = "The cat", "George was sick yesterday. His colleagues asked him to come to"
+
+    alone = [run(family, text, step_scores=["probability"])[0] for text in (short, long)]
+    together = run(family, [short, long], step_scores=["probability"], batch_size=2)
+
+    for one, same in zip(alone, together, strict=True):
+        assert [token.id for token in one.target] == [token.id for token in same.target]
+        assert columns(one).nan_to_num(-1).equal(columns(same).nan_to_num(-1))
+        assert one.step_scores["probability"].equal(same.step_scores["probability"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_single_text_is_one_text(family):
+    assert run(family, "hello").info["input_texts"] == ["hello"]
+    assert run(family, ["hello"]).info["input_texts"] == ["hello"]
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_single_prompt_is_continued_whatever_tokens_its_tokenizer_adds(family):
+    out = run(family)
+
+    ids: list[int] = tiny(family).tokenizer(PROMPT)["input_ids"]
+    assert [token.id for token in out[0].source] == ids
+    assert out.info["generated_texts"][0].startswith(PROMPT)
+    assert len(out[0].target) == len(ids) + 3
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_an_empty_text_stands_for_the_start_token(family):
+    start = tiny(family).tokenizer.bos_token_id
+
+    free = run(family, "")[0]
+    given = run(family, "", "The cat")[0]
+
+    assert [token.id for token in free.source] == [start]
+    assert free.target[0].id == start
+    assert len(free.target) == 4
+    assert given.attribution.continuation.strip() == "The cat"
+    assert not given.attribution.diagnostics.warnings
+
+
+def test_an_empty_text_without_a_start_token_is_refused():
+    network, tokenizer = build("qwen2")
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.bos_token = network.config.bos_token_id = None
+    model = load_model(network, "saliency", tokenizer=tokenizer)
+
+    with pytest.raises(InputError, match="no start token that could stand for it"):
+        model.attribute("", show_progress=False)
+
+
+def test_an_encoder_decoder_needs_a_text_to_read():
+    with pytest.raises(InputError, match="needs a text to read"):
+        run("t5", "")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_may_be_read_without_special_tokens(family):
+    tokenizer = tiny(family).tokenizer
+    start = [tiny(family).network.config.decoder_start_token_id] if tiny(family).has_encoder else []
+
+    sequence = run(family, PROMPT, forced(family), skip_special_tokens=True)[0]
+
+    bare: list[int] = tokenizer(PROMPT, add_special_tokens=False)["input_ids"]
+    assert [token.id for token in sequence.source] == bare
+    whole: list[int] = tokenizer(
+        **{"text_target" if start else "text": forced(family)}, add_special_tokens=False
+    )["input_ids"]
+    assert [token.id for token in sequence.target] == [*start, *whole]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_targets_may_be_token_ids(family):
+    ids = [40, 41, 42]
+
+    out = run(family, PROMPT, target_ids=ids, generation_args=None)
+    both = run(family, [PROMPT, "The cat"], target_ids=[ids, [50]], generation_args=None)
+
+    assert [token.id for token in out[0].target[out[0].attr_pos_start :]] == ids
+    assert [one.attr_pos_end - one.attr_pos_start for one in both] == [3, 1]
+    assert out.info["constrained_decoding"] is True
+    with pytest.raises(InputError, match="target_ids has 1 lists"):
+        run(family, [PROMPT, PROMPT], target_ids=ids)
+    with pytest.raises(InputError, match="takes a list of token ids"):
+        run(family, PROMPT, target_ids="her")
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_targets_may_be_spans(family):
+    tokens = face(family).attribute(PROMPT, forced(family), abs=False, show_progress=False)[0]
+
+    out = run(family, PROMPT, forced(family), text_spans=["idea"], spans=[(0, 5)], abs=False)[0]
+
+    spans = out.attribution.spans
+    assert spans is not None
+    assert columns(out).shape[1] == 2
+    encoder = len(out.attribution.tokens) - len(out.target)
+    for column, (start, end) in enumerate(spans):
+        first = start - encoder - tokens.attr_pos_start
+        summed = columns(tokens).nan_to_num(0)[:, first : first + end - start].sum(1)
+        ours = columns(out)[:, column]
+        known = ~ours.isnan()
+        torch.testing.assert_close(ours[known], summed[: len(ours)][known], rtol=1e-9, atol=1e-12)
+    if not encoder:
+        assert columns(out)[spans[0][1] - 1 :, 0].isnan().all()
+    assert out.aggregate().target_attributions is not None or encoder
+    assert len(out.view().targets) == 2
+
+
+# ---------------------------------------------------------------- generation
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_every_returned_sequence_has_its_own_output_and_its_input(family):
+    asked: dict[str, Any] = {
+        "do_sample": True,
+        "seed": 1,
+        "num_return_sequences": 2,
+        "max_new_tokens": 4,
+    }
+
+    out = run(family, [PROMPT, "The cat"], generation_args=asked)
+
+    assert len(out) == 4
+    assert out.info["input_texts"] == [PROMPT, PROMPT, "The cat", "The cat"]
+    written = face(family).generate([PROMPT, "The cat"], **asked)
+    assert out.info["generated_texts"] == written
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_the_model_goes_on_from_a_given_text(family):
+    given = "her idea" if tiny(family).has_encoder else PROMPT + " her idea"
+
+    out = run(family, PROMPT, given, generate_from_target_prefix=True, generation_args=dict(FEW))
+
+    assert out.info["generated_texts"][0].startswith(given)
+    assert len(out.info["generated_texts"][0]) > len(given)
+    assert out.info["constrained_decoding"] is False
+    assert out.info["generate_from_target_prefix"] is True
+    with pytest.raises(InputError, match="goes on from generated_texts"):
+        run(family, PROMPT, generate_from_target_prefix=True)
+
+
+def test_arguments_that_cannot_be_used_are_told():
+    out = run("gpt2", PROMPT, forced("gpt2"), generation_args=FEW)
+
+    assert any("were not used" in text for text in out[0].attribution.diagnostics.warnings)
+
+
+# ---------------------------------------------------------------- methods and scores
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+@pytest.mark.parametrize("method", sorted({"attention", "value_zeroing", "dummy"} & set(METHODS)))
+def test_step_scores_go_with_every_method(family, method):
+    out = run(family, method=method, step_scores=["probability", "entropy"])[0]
+    other = run(family, step_scores=["probability", "entropy"])[0]
+
+    for name in ("probability", "entropy"):
+        torch.testing.assert_close(out.step_scores[name], other.step_scores[name])
+
+
+def test_a_model_may_be_loaded_without_a_method():
+    wrapped = tiny("gpt2")
+
+    model = load_model(wrapped.network, tokenizer=wrapped.tokenizer)
+
+    assert model.attribution_method is None
+    out = model.attribute(PROMPT, generation_args=FEW, method="saliency", show_progress=False)
+    assert out.info["attribution_method"] == "saliency"
+
+
+def test_a_method_named_in_a_call_is_kept_only_if_that_is_asked():
+    model = face("gpt2")
+
+    model.attribute(PROMPT, method="occlusion", generation_args=FEW, show_progress=False)
+    assert model.attribution_method == "saliency"
+    model.attribute(
+        PROMPT,
+        method="occlusion",
+        override_default_attribution=True,
+        generation_args=FEW,
+        show_progress=False,
+    )
+    assert model.attribution_method == "occlusion"
+    assert model.get_attribution_method()[0] is METHODS["occlusion"]
+
+
+def test_options_of_the_method_may_be_given_at_load_and_are_its_alone():
+    wrapped = tiny("gpt2")
+    model = load_model(
+        wrapped.network, "integrated_gradients", tokenizer=wrapped.tokenizer, n_steps=3
+    )
+    few: dict[str, Any] = {"generation_args": FEW, "show_progress": False}
+
+    assert model.attribute(PROMPT, **few).info["attribution_args"] == {"n_steps": 3}
+    assert model.attribute(PROMPT, n_steps=2, **few).info["attribution_args"] == {"n_steps": 2}
+    assert model.attribute(PROMPT, method="saliency", **few).info["attribution_args"] == {}
+    with pytest.raises(UnknownNameError, match="did you mean 'n_steps'"):
+        load_model(wrapped.network, "integrated_gradients", tokenizer=wrapped.tokenizer, nsteps=3)
+
+
+def test_dictionaries_say_themselves_where_options_go():
+    out = run(
+        "gpt2",
+        method="integrated_gradients",
+        step_scores=["probability", "entropy"],
+        logprob=True,
+        attribution_args={"n_steps": 2},
+        attributed_fn_args={"logprob": False},
+        step_scores_args={"probability": {"logprob": False}},
+    )
+
+    assert out.info["attribution_args"] == {"n_steps": 2}
+    assert out.info["attributed_fn_args"] == {"logprob": False}
+    assert out.info["step_scores_args"] == {"probability": {"logprob": False}, "entropy": {}}
+    flat = run("gpt2", step_scores=["probability"], step_scores_args={"logprob": True})
+    assert flat.info["step_scores_args"] == {"probability": {"logprob": True}}
+    assert flat.info["attributed_fn_args"] == {}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "says"),
+    [
+        ({"atr_pos_start": 1}, "did you mean 'attr_pos_start'"),
+        ({"atribution_args": {}}, "did you mean 'attribution_args'"),
+        ({"attribution_args": {"ab": True}}, "did you mean 'abs'"),
+        ({"attributed_fn_args": {"logprobs": True}}, "did you mean 'logprob'"),
+        (
+            {"step_scores": ["probability"], "step_scores_args": {"logprobs": True}},
+            "did you mean 'logprob'",
+        ),
+        ({"internal_batchsize": 2}, "did you mean 'internal_batch_size'"),
+    ],
+)
+def test_keywords_that_do_not_exist_are_errors_with_the_nearest_name(kwargs, says):
+    with pytest.raises(UnknownNameError, match=says):
+        run("gpt2", **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "says"),
+    [
+        ({"attribution_args": [1]}, "takes a dictionary"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"internal_batch_size": 0}, "internal_batch_size must be a whole number"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(kwargs, says):
+    with pytest.raises(InputError, match=says):
+        run("gpt2", **kwargs)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_an_internal_batch_size_bounds_the_rows_of_a_pass_and_no_score(family, monkeypatch):
+    model = face(family, "integrated_gradients")
+    rows: list[int] = []
+    network = model.model
+    forward = network.forward
+
+    def spy(*args: Any, **kwargs: Any) -> Any:
+        some = kwargs.get("decoder_inputs_embeds", kwargs.get("inputs_embeds"))
+        if some is not None:
+            rows.append(len(some))
+        return forward(*args, **kwargs)
+
+    few: dict[str, Any] = {"n_steps": 6, "show_progress": False}
+    expected = model.attribute(PROMPT, forced(family), **few)
+    monkeypatch.setattr(network, "forward", spy)
+    found = model.attribute(PROMPT, forced(family), internal_batch_size=2, **few)
+
+    assert max(rows) == 2
+    torch.testing.assert_close(
+        columns(found[0]).nan_to_num(0), columns(expected[0]).nan_to_num(0), rtol=1e-8, atol=1e-11
+    )
+
+
+# ---------------------------------------------------------------- steps
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_there_is_one_step_for_every_generated_token(family):
+    out = run(
+        family,
+        [PROMPT, "The cat"],
+        output_step_attributions=True,
+        step_scores=["probability"],
+        attribute_target=True,
+    )
+
+    assert out.step_attributions is not None
+    assert [(step.sequence, step.column) for step in out.step_attributions] == [
+        (index, column) for index in range(2) for column in range(3)
+    ]
+    for step in out.step_attributions:
+        sequence = out[step.sequence]
+        place = sequence.attr_pos_start + step.column
+        assert step.prefix == sequence.target[:place]
+        assert step.target == [sequence.target[place]]
+        assert step.step_scores == {
+            "probability": float(sequence.step_scores["probability"][step.column])
+        }
+        assert step.target_attributions is not None
+        assert step.target_attributions.shape == (place, HIDDEN)
+        assert not step.target_attributions.isnan().any()
+        assert (step.source_attributions is None) is not tiny(family).has_encoder
+    steps = out.aggregate().step_attributions
+    assert steps is not None
+    assert steps[0].target_attributions is not None
+    assert steps[0].target_attributions.ndim == 1
+    assert run(family).step_attributions is None
+
+
+# ---------------------------------------------------------------- devices
+
+
+def test_a_model_moves_for_a_call_and_back(monkeypatch):
+    model = face("gpt2")
+    moved: list[str] = []
+    for module in (face_texts, load):
+        monkeypatch.setattr(module, "pick_device", lambda name: name)
+    monkeypatch.setattr(model.model, "to", moved.append)
+
+    model.attribute(PROMPT, generation_args=FEW, device="cuda:7", show_progress=False)
+    with pytest.raises(UnknownNameError):
+        model.attribute(PROMPT, attributed_fn="probabilty", device="cuda:7", show_progress=False)
+    model.attribute(PROMPT, generation_args=FEW, device="cpu", show_progress=False)
+
+    assert moved == ["cuda:7", "cpu"]
+
+
+def test_a_device_that_is_not_there_is_refused():
+    model = face("gpt2")
+
+    with pytest.raises(UnknownNameError, match="no device is named 'cuba'"):
+        model.device = "cuba"
+    model.device = "cpu"
+    assert model.device == "cpu"
+
+
+def test_a_model_on_several_devices_stays_there(monkeypatch):
+    model = face("gpt2")
+    monkeypatch.setattr(model.model, "hf_device_map", {"a": 0, "b": 1}, raising=False)
+
+    with pytest.raises(UnsupportedError, match="stays where it is"):
+        model.device = "cpu"
