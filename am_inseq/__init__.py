@@ -15,6 +15,10 @@ __version__: Final = VERSION
 
 if TYPE_CHECKING:
     from am_inseq.attribute import Cost, Listener, Request, estimate, tokenize
+    from am_inseq.context.arguments import AttributeContextArgs
+    from am_inseq.context.files import load_attribute_context, visualize_attribute_context
+    from am_inseq.context.result import AttributeContextOutput, CCIOutput
+    from am_inseq.context.run import attribute_context, attribute_context_with_model
     from am_inseq.core.attribution import Attribution
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
@@ -28,43 +32,57 @@ if TYPE_CHECKING:
     from am_inseq.ops.view import make_view
 
 _HOMES: Final[dict[str, str]] = {
+    "AttributeContextArgs": "am_inseq.context.arguments",
+    "AttributeContextOutput": "am_inseq.context.result",
     "Attribution": "am_inseq.core.attribution",
     "AttributionModel": "am_inseq.face.model",
+    "CCIOutput": "am_inseq.context.result",
     "Cost": "am_inseq.attribute",
     "FeatureAttributionOutput": "am_inseq.face.output",
     "Listener": "am_inseq.attribute",
     "Request": "am_inseq.attribute",
     "StepFunctionArgs": "am_inseq.face.functions",
+    "attribute_context": "am_inseq.context.run",
+    "attribute_context_with_model": "am_inseq.context.run",
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
+    "load_attribute_context": "am_inseq.context.files",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "register_step_function": "am_inseq.face.functions",
     "show_attributions": "am_inseq.face.output",
     "tokenize": "am_inseq.attribute",
+    "visualize_attribute_context": "am_inseq.context.files",
 }
 
 __all__ = [
+    "AttributeContextArgs",
+    "AttributeContextOutput",
     "Attribution",
     "AttributionModel",
+    "CCIOutput",
     "Cost",
     "FeatureAttributionOutput",
     "Listener",
     "Request",
     "StepFunctionArgs",
+    "attribute_context",
+    "attribute_context_with_model",
     "connect",
     "estimate",
     "explain",
     "list_feature_attribution_methods",
     "list_step_functions",
+    "load_attribute_context",
     "load_model",
     "make_view",
     "register_step_function",
     "show_attributions",
     "tokenize",
+    "visualize_attribute_context",
 ]
 
 

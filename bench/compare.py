@@ -111,8 +111,10 @@ def largest_difference(ours: dict[str, Any], theirs: dict[str, Any]) -> tuple[fl
     tables = 0.0
     for name in ("source_attributions", "target_attributions"):
         if ours[name] is not None and theirs[name] is not None:
-            difference = torch.tensor(ours[name]) - torch.tensor(theirs[name])
-            tables = max(tables, float(difference.nan_to_num(0.0).abs().max()))
+            mine, other = torch.tensor(ours[name]), torch.tensor(theirs[name])
+            if mine.shape != other.shape:
+                return float("inf"), 0.0
+            tables = max(tables, float((mine - other).nan_to_num(0.0).abs().max()))
     steps = 0.0
     for name, values in theirs["step_scores"].items():
         if name in ours["step_scores"]:

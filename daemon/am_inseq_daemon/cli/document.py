@@ -18,7 +18,7 @@ def document(result: AttributionComputeResult, view: View) -> dict[str, Any]:
     `values`, `shares` and `ranks` have one row for each of `targets` and one column for each of
     `spans`; `whole_output` holds the row for all targets together.
     """
-    return _finite(
+    return finite(
         {
             "model": result.model,
             "device": result.device,
@@ -49,12 +49,12 @@ def document(result: AttributionComputeResult, view: View) -> dict[str, Any]:
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The value without NaN and infinity, which JSON does not know: they become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in cast("dict[str, Any]", value).items()}
+        return {key: finite(inner) for key, inner in cast("dict[str, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in cast("list[Any]", value)]
+        return [finite(inner) for inner in cast("list[Any]", value)]
     return value

@@ -8,7 +8,16 @@ import sys
 from typing import TYPE_CHECKING, TextIO, cast
 
 import am_inseq_daemon
-from am_inseq_daemon.cli import attribute, catalogue, daemon, defects, doctor, models, tokens
+from am_inseq_daemon.cli import (
+    attribute,
+    attribute_context,
+    catalogue,
+    daemon,
+    defects,
+    doctor,
+    models,
+    tokens,
+)
 from am_inseq_daemon.cli.arguments import Parser, top_parser
 from am_inseq_daemon.cli.consoles import write_error
 from am_inseq_daemon.cli.failure import ExitCode, as_failure
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from io import TextIOWrapper
 
-_COMMANDS = (attribute, tokens, models, catalogue, daemon, doctor)
+_COMMANDS = (attribute, attribute_context, tokens, models, catalogue, daemon, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
