@@ -95,7 +95,7 @@ def test_errors_of_the_daemon_are_one_sentence(started, cli, tiny):
 
 def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime):
     assert cli("tokens", "hello", "--model", tiny).code == 0
-    arguments = ("attribute", "hello world " * 200, "--model", tiny, "--max-new-tokens", "100",
+    arguments = ("attribute", "hello world " * 20, "--model", tiny, "--max-new-tokens", "100",
                  "--method", "integrated_gradients", "--option", "n_steps=5000")  # fmt: skip
     asking = subprocess.Popen(
         [sys.executable, "-m", "am_inseq_daemon.cli.main", *arguments],
@@ -115,5 +115,5 @@ def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime
 
         while any(model.state == "working" for model in client.status().models):
             pass
-    assert asking.returncode == ExitCode.CANCELLED
     assert complaint.decode() == "am-inseq: cancelled\n"
+    assert asking.returncode == ExitCode.CANCELLED

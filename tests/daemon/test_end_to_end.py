@@ -133,7 +133,7 @@ def test_a_model_is_loaded_shown_and_unloaded(daemon: Client, tiny_model: str):
     ("fields", "kind", "named"),
     [
         ({"method": "salency"}, "UnknownNameError", "did you mean 'saliency'?"),
-        ({"score": "logits"}, "UnknownNameError", "did you mean 'logit'?"),
+        ({"score": "lgit"}, "UnknownNameError", "did you mean 'logit'?"),
         ({"options": {"n_step": 3}}, "UnknownNameError", "n_step"),
         ({"model": "/nowhere/at/all"}, "ModelNotFoundError", "/nowhere/at/all"),
         ({"model": "demo/ml"}, "UnknownNameError", "did you mean 'demo/lm'?"),
