@@ -8,6 +8,7 @@ from am_inseq.core.asking import contributions
 from am_inseq.core.attribution import Block
 from am_inseq.core.evaluation import Steps
 from am_inseq.core.layers import refuse_custom
+from am_inseq.core.parts import blocks_of
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
 from am_inseq.core.variants import INPUT, Factor, Rule
@@ -53,13 +54,8 @@ def deeplift(
     refuse_custom(custom_attribution_func)
     factor = Factor.DISPLACEMENT if multiply_by_inputs else Factor.ONE
     folded = yield from contributions((INPUT,), (1.0,), factor, rule=Rule.DIFFERENCE)
-    blocks = {
-        "total": Block(folded.total, ("target", "token")),
-        "magnitude": Block(folded.magnitude, ("target", "token")),
-    }
+    blocks = blocks_of(folded)
     if multiply_by_inputs and folded.difference is not None:
         residual = folded.difference - folded.total.sum(-1)
         blocks["residual"] = Block(residual, ("target",))
-    if folded.hidden is not None:
-        blocks["hidden"] = Block(folded.hidden, ("target", "token", "hidden"))
     return blocks

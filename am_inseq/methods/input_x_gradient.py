@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from am_inseq.core.asking import contributions
-from am_inseq.core.attribution import Block
 from am_inseq.core.evaluation import Steps
+from am_inseq.core.parts import blocks_of
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
 from am_inseq.core.variants import Factor
@@ -30,10 +30,4 @@ def input_x_gradient(task: Task) -> Steps[Blocks]:
         the score; "hidden": (target, token, hidden) where kept.
     """
     folded = yield from contributions(factor=Factor.EMBEDS)
-    blocks = {
-        "total": Block(folded.total, ("target", "token")),
-        "magnitude": Block(folded.magnitude, ("target", "token")),
-    }
-    if folded.hidden is not None:
-        blocks["hidden"] = Block(folded.hidden, ("target", "token", "hidden"))
-    return blocks
+    return blocks_of(folded)

@@ -10,8 +10,7 @@ from am_inseq.core.layers import as_sites, at_most, site_blocks
 from am_inseq.core.specs import Blocks, method
 from am_inseq.core.task import Task
 from am_inseq.core.variants import Factor
-from am_inseq.errors import InputError, UnknownNameError
-from am_inseq.numerics.quadrature import RULES
+from am_inseq.numerics.quadrature import quadrature
 
 
 @method(
@@ -65,11 +64,7 @@ def layer_integrated_gradients(  # noqa: PLR0913 - inseq's options
         MissingSiteError: a module that does not give one vector for each token.
     """
     del return_convergence_delta
-    if n_steps < 1:
-        raise InputError(f"n_steps must be at least 1, not {n_steps}")
-    if method not in RULES:
-        raise UnknownNameError("integration method", method, RULES)
-    nodes, weights = RULES[method](n_steps)
+    nodes, weights = quadrature(method, n_steps)
     folded = yield from site_contributions(
         SiteContributions(
             as_sites(target_layer),

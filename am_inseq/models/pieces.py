@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import Cache, EncoderDecoderCache
+from transformers import EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
 from am_inseq.core.model import Inputs, Past, Piece, Readout
-from am_inseq.models.scales import encoded
+from am_inseq.models.caches import arguments_behind, filled, tensors_of, widened
 
 Read: TypeAlias = Callable[[dict[str, Any], Tensor], tuple[Readout, Any]]
 
@@ -49,28 +49,17 @@ class Chain:
         rows = leaf.shape[0]
         fixed, held, states = self._held(rows)
         before = held[0].shape[-2] if held else 0
-        mask = torch.ones(rows, before + leaf.shape[1], dtype=torch.long, device=leaf.device)
-        cache: Any = _filled(held)
+        cache: Any = filled(held, _Layer)
         if states is not None:
-            crossed = self._wide(self.before.cross, rows) if self.before else self.cross
-            cache = EncoderDecoderCache(cache, _filled(crossed))
-        prefix = "" if states is None else "decoder_"
-        arguments: dict[str, Any] = {
-            f"{prefix}inputs_embeds": self.given(leaf),
-            f"{prefix}attention_mask": mask,
-            "past_key_values": cache,
-            "use_cache": True,
-        }
-        if states is not None:
-            arguments["encoder_outputs"] = encoded(states)
-            arguments["attention_mask"] = torch.ones(
-                states.shape[:2], dtype=torch.long, device=leaf.device
-            )
+            crossed = widened(self.before.cross, rows) if self.before else self.cross
+            cache = EncoderDecoderCache(cache, filled(crossed, _Layer))
+        given = self.given(leaf)
+        arguments = arguments_behind(before, given, "inputs_embeds", states, cache)
         read, _ = self.read(arguments, positions)
         own = cache if states is None else cache.self_attention_cache
-        whole = [tensor[..., fixed:, :] for tensor in _tensors(own)]
+        whole = [tensor[..., fixed:, :] for tensor in tensors_of(own)]
         is_first = self.states is not None and not self.cross
-        made = _tensors(cache.cross_attention_cache) if is_first else []
+        made = tensors_of(cache.cross_attention_cache) if is_first else []
         piece = Piece(
             leaf=leaf,
             read=read,
@@ -87,16 +76,12 @@ class Chain:
         """How many positions stand before the first piece, what is kept of all, and the states."""
         if self.before is None:
             return 0, self.past, self.states
-        own = self._wide(self.before.own, rows)
+        own = widened(self.before.own, rows)
         held = own
         if self.past:
             held = [torch.cat(pair, dim=-2) for pair in zip(own, self.past, strict=True)]
         states = self.before.states
         return own[0].shape[-2], held, None if states is None else states.expand(rows, -1, -1)
-
-    @staticmethod
-    def _wide(tensors: Sequence[Tensor], rows: int) -> list[Tensor]:
-        return [tensor.expand(rows, -1, -1, -1) for tensor in tensors]
 
 
 class _Layer(DynamicLayer):
@@ -110,21 +95,6 @@ class _Layer(DynamicLayer):
         """Adds keys and values; see `DynamicLayer`."""
         self.new = (key_states, value_states)
         return super().update(key_states, value_states, *args, **kwargs)
-
-
-def _filled(tensors: Sequence[Tensor]) -> Cache:
-    """A cache that holds the tensors themselves, keys and values in turn."""
-    cache = Cache(layer_class_to_replicate=_Layer)
-    for keys, values in zip(tensors[::2], tensors[1::2], strict=True):
-        layer = _Layer()
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        cache.layers.append(layer)
-    return cache
-
-
-def _tensors(cache: Any) -> list[Tensor]:
-    return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
 
 
 def cut_inputs(inputs: Inputs, cuts: Sequence[int]) -> list[Tensor]:

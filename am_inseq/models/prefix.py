@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Int
@@ -12,20 +12,11 @@ from transformers import Cache, EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 
 from am_inseq.core.model import Past, Readout
-from am_inseq.models.probe import close
-from am_inseq.models.scales import encoded
+from am_inseq.models.caches import arguments_behind, filled, tensors_of, widened
+from am_inseq.models.probe import REFUSALS, close
+from am_inseq.numerics.devices import is_out_of_memory
 
 Read: TypeAlias = Callable[[dict[str, Any], Tensor], tuple[Readout, Any]]
-_REFUSALS: Final = (  # what families raise that keep no keys and values, or other things beside
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    AssertionError,
-)
 
 
 class _Shared(DynamicLayer):
@@ -47,17 +38,7 @@ def _wide(tensor: Tensor | None, rows: int) -> Tensor:
 
 def shared_cache(tensors: Sequence[Tensor]) -> Cache:
     """A cache that any number of rows read: keys and values of one row, in turn."""
-    cache = Cache(layer_class_to_replicate=_Shared)
-    for keys, values in zip(tensors[::2], tensors[1::2], strict=True):
-        layer = _Shared()
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        cache.layers.append(layer)
-    return cache
-
-
-def _kept(cache: Any) -> tuple[Tensor, ...]:
-    return tuple(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
+    return filled(tensors, _Shared)
 
 
 def read_once(
@@ -77,11 +58,11 @@ def read_once(
     cache: Any = Cache(layer_class_to_replicate=DynamicLayer)
     if states is not None:
         cache = EncoderDecoderCache(cache, Cache(layer_class_to_replicate=DynamicLayer))
-    out, _ = read(_arguments(ids, 0, states, cache), positions)
+    out, _ = read(arguments_behind(0, ids, "input_ids", states, cache), positions)
     if states is None:
-        return out, Past(_kept(cache), (), None)
+        return out, Past(tuple(tensors_of(cache)), (), None)
     own, cross = cache.self_attention_cache, cache.cross_attention_cache
-    return out, Past(_kept(own), _kept(cross), states)
+    return out, Past(tuple(tensors_of(own)), tuple(tensors_of(cross)), states)
 
 
 def read_on(
@@ -96,27 +77,9 @@ def read_on(
     states = past.states
     if states is not None:
         states = states.expand(rows, -1, -1)
-        cross = [tensor.expand(rows, -1, -1, -1) for tensor in past.cross]
-        cache = EncoderDecoderCache(cache, shared_cache(cross))
-    return read(_arguments(ids, past.own[0].shape[-2], states, cache), positions)[0]
-
-
-def _arguments(ids: Tensor, before: int, states: Tensor | None, cache: Any) -> dict[str, Any]:
-    rows, length = ids.shape
-    mask = torch.ones(rows, before + length, dtype=torch.long, device=ids.device)
-    prefix = "" if states is None else "decoder_"
-    arguments: dict[str, Any] = {
-        f"{prefix}input_ids": ids,
-        f"{prefix}attention_mask": mask,
-        "past_key_values": cache,
-        "use_cache": True,
-    }
-    if states is not None:
-        arguments["encoder_outputs"] = encoded(states)
-        arguments["attention_mask"] = torch.ones(
-            states.shape[:2], dtype=torch.long, device=ids.device
-        )
-    return arguments
+        cache = EncoderDecoderCache(cache, shared_cache(widened(past.cross, rows)))
+    before = past.own[0].shape[-2]
+    return read(arguments_behind(before, ids, "input_ids", states, cache), positions)[0]
 
 
 @torch.no_grad()
@@ -141,8 +104,8 @@ def is_exact(
         if not past.own or any(tensor.shape[-2] != len(ids) for tensor in past.own):
             return False
         found, whole = on(past.until(cut), rows[:, cut:]), forward(rows)
-    except _REFUSALS as error:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+    except REFUSALS as error:
+        if is_out_of_memory(error):
             raise
         return False
     return close(found, whole, past.own[0].dtype)

@@ -15,7 +15,7 @@ _Look: TypeAlias = Callable[[Model, Inputs], bool]
 
 _LENGTH: Final = 6  # tokens that the probe reads
 _HALF: Final = _LENGTH // 2
-_REFUSALS: Final = (  # what a network raises where it cannot do what the probe asks
+REFUSALS: Final = (  # what a network raises where it cannot do what the probe asks
     RuntimeError,
     TypeError,
     ValueError,
@@ -79,7 +79,7 @@ def _rows_are_independent(model: Model, row: Inputs) -> bool:
 def _tried(look: _Look, model: Model, row: Inputs) -> bool:
     try:
         return look(model, row)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         if is_out_of_memory(error):
             raise
         return False

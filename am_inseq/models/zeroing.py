@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicLayer
 from am_inseq.core.model import AttentionKind, Inputs, Readout, See, Zeroing
 from am_inseq.core.units import resolve
 from am_inseq.errors import UnsupportedError
+from am_inseq.models.caches import tensors_of
 from am_inseq.models.halves import Halves
 from am_inseq.models.prefix import shared_cache
 from am_inseq.models.probabilities import Site, Stack, as_rows, intercepted
@@ -34,8 +35,7 @@ Forward: TypeAlias = Callable[..., Any]
 
 def _cut(whole: Any, length: int) -> Cache:
     """The first `length` positions of a cache, for any number of rows."""
-    tensors = (tensor for layer in whole.layers for tensor in (layer.keys, layer.values))
-    return shared_cache([tensor[..., :length, :] for tensor in tensors])
+    return shared_cache([tensor[..., :length, :] for tensor in tensors_of(whole)])
 
 
 @dataclass(slots=True)
