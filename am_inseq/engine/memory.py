@@ -31,7 +31,7 @@ class Budget:
     logits: int = 2**26
     gradients: int = 2**26
     targets: int = 32
-    piece: int = 16
+    piece: int = 64
     most_rows: int = 2**20
 
     def halved(self) -> Budget:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import activations
 
+from am_inseq.models.vectors import can_be_seen, side_by_side
+
 _NAMES: Final = (
     "AccurateGELUActivation",
     "ClippedGELUActivation",
@@ -61,25 +63,31 @@ class _Elementwise(torch.autograd.Function):
 
 
 class _LayerNorm(torch.autograd.Function):
-    """Layer normalisation whose backward is a few operations on all vectors at once."""
+    """Layer normalisation whose backward is one operation on all vectors at once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, norm: nn.LayerNorm) -> Tensor:
-        axes = tuple(range(-len(norm.normalized_shape), 0))
         out, mean, inverse = torch.native_layer_norm(
             x, norm.normalized_shape, norm.weight, norm.bias, norm.eps
         )
-        ctx.save_for_backward((x - mean) * inverse, inverse)
-        ctx.weight, ctx.axes = norm.weight, axes
+        ctx.save_for_backward(x, mean, inverse)
+        ctx.norm = norm
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        normal, inverse = ctx.saved_tensors
-        gradient = gradients[0] if ctx.weight is None else gradients[0] * ctx.weight
-        along = (gradient * normal).mean(ctx.axes, keepdim=True)
-        across = gradient.mean(ctx.axes, keepdim=True)
-        return (gradient - across - normal * along) * inverse, None
+        saved, norm = ctx.saved_tensors, ctx.norm
+
+        def back(vectors: Tensor) -> list[Tensor]:
+            wide = vectors.shape[: vectors.ndim - saved[0].ndim]
+            x, mean, inverse = (one.expand(*wide, *one.shape).contiguous() for one in saved)
+            shape, wanted = norm.normalized_shape, [True, False, False]
+            found = torch.ops.aten.native_layer_norm_backward(
+                vectors.contiguous(), x, shape, mean, inverse, norm.weight, norm.bias, wanted
+            )
+            return [found[0]]
+
+        return (*side_by_side(gradients[0], back), None)
 
 
 @contextlib.contextmanager
@@ -91,7 +99,7 @@ def derivatives_taken_once(network: nn.Module) -> Generator[None]:
             continue
         if isinstance(module, ELEMENTWISE):
             module.forward = _taken_once(module.forward)
-        elif type(module) is nn.LayerNorm:
+        elif type(module) is nn.LayerNorm and can_be_seen():
             module.forward = _normalised_once(module)
         else:
             continue

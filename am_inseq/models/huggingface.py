@@ -27,6 +27,7 @@ from am_inseq.core.tokens import Side
 from am_inseq.errors import MissingSiteError, UnsupportedError
 from am_inseq.models import prefix
 from am_inseq.models.activations import derivatives_taken_once
+from am_inseq.models.attending import attention_in_batches
 from am_inseq.models.differences import differences
 from am_inseq.models.halves import Halves, read_attention
 from am_inseq.models.linears import fastest_linears
@@ -37,6 +38,7 @@ from am_inseq.models.pieces import Chain, cut_inputs
 from am_inseq.models.probe import probe
 from am_inseq.models.scales import Scales, encoded, measure_scales, probe_ids
 from am_inseq.models.sites import resolve, tapped
+from am_inseq.models.vectors import can_be_seen
 from am_inseq.models.zeroing import ReadBlocks
 
 
@@ -296,7 +298,12 @@ class HuggingFaceModel:
         In float64 the model's own kernel stays: Llama's eager one rounds to float32 on the way.
         """
         faster = fastest_linears(self.network)
-        with self._plain_kernel(), derivatives_taken_once(self.network), faster:
+        with (
+            self._batching_kernel(),
+            derivatives_taken_once(self.network),
+            attention_in_batches(),
+            faster,
+        ):
             yield
 
     def sites(self, written: Sequence[object]) -> tuple[Site, ...]:
@@ -334,6 +341,11 @@ class HuggingFaceModel:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _batching_kernel(self) -> contextlib.AbstractContextManager[None]:
+        has_sdpa = self.network._supports_sdpa and can_be_seen()  # noqa: SLF001 - its only reader
+        is_ours = has_sdpa and self.number_type == torch.float32
+        return kernel(self.network, "sdpa") if is_ours else self._plain_kernel()
 
     def _plain_kernel(self) -> contextlib.AbstractContextManager[None]:
         own = self.network.config._attn_implementation  # noqa: SLF001 - its only reader

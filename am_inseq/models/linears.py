@@ -1,8 +1,10 @@
-"""Linear layers by oneDNN, where it multiplies float32 matrices faster than torch's default.
+"""Float32 linear layers on the CPU: what is zero is not multiplied, and oneDNN where it is faster.
 
-On AMD processors torch's default (MKL) leaves much of the processor unused. Which of the two is
-faster is measured, not guessed: once for each shape of weight in a process. Results differ by
-rounding, near 1e-7, which the guard sees as it sees everything else.
+Of the vectors that go back for many targets, those at tokens after a target are zero, and so are
+most in the last block: such rows are left out of the products. On AMD processors torch's default
+(MKL) leaves much of the processor unused. Which of the two is faster is measured, not guessed: once
+for each shape of weight in a process. Results differ by rounding, near 1e-7, which the guard sees
+as it sees everything else.
 """
 
 from __future__ import annotations
@@ -11,40 +13,45 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from am_inseq.errors import UnknownNameError, UnsupportedError
+from am_inseq.models.vectors import can_be_seen, side_by_side
 
 LINEARS: Final = "AM_INSEQ_LINEARS"
 _CHOICES: Final = ("auto", "torch", "onednn")
-_WORTH: Final = 1.3  # times faster, or it stays as it is
+_WORTH: Final = 1.05  # times faster, or it stays as it is
 _FEW_ROWS: Final = 32  # as at the targets
 _MANY_ROWS: Final = 512  # as in a whole text, or many vectors on their way back
+_MOSTLY: Final = 0.9  # share of rows that are not zero, from which all are multiplied
 _MOST_WORK: Final = 1e8  # multiplications in one product that is timed
-_TORCH: Any = torch  # for what it has but does not export
+
+Product: TypeAlias = Callable[..., Tensor]  # (x, weight, bias or nothing) to x @ weight.T + bias
 
 
 @contextlib.contextmanager
 def fastest_linears(network: nn.Module) -> Generator[None]:
-    """Inside, float32 linear layers on the CPU run by oneDNN if that is faster, or asked for.
+    """Inside, float32 linear layers on the CPU are as fast as they are here.
 
-    The environment variable AM_INSEQ_LINEARS says which: "auto" (the default) measures, "torch" and
-    "onednn" decide.
+    The environment variable AM_INSEQ_LINEARS says who multiplies: "auto" (the default) measures,
+    "torch" and "onednn" decide.
 
     Raises:
         UnknownNameError: the variable has another value.
         UnsupportedError: oneDNN is asked for and this build of torch has none.
     """
     chosen = [module for module in network.modules() if _can_change(module)]
-    if not chosen or not _is_wanted(chosen):
+    is_wanted = bool(chosen) and _is_wanted(chosen)
+    if not can_be_seen():
         yield
         return
+    product = _by_onednn if is_wanted else nn.functional.linear
     for module in chosen:
-        module.forward = _forward(module)
+        module.forward = _forward(module, product)
     try:
         yield
     finally:
@@ -74,17 +81,9 @@ def _is_wanted(modules: list[nn.Module]) -> bool:
 
 
 def _is_there() -> bool:
-    """Whether this torch has what is needed; all but the first is no part of its public face."""
-    return torch.backends.mkldnn.is_available() and all(
-        hasattr(place, name)
-        for place, name in (
-            (torch.ops.mkldnn, "_linear_pointwise"),
-            (_TORCH, "_add_batch_dim"),
-            (_TORCH, "_remove_batch_dim"),
-            (_TORCH._C, "_vmapmode_increment_nesting"),  # noqa: SLF001
-            (_TORCH._C._functorch, "is_legacy_batchedtensor"),  # noqa: SLF001
-        )
-    )
+    """Whether this torch has what is needed, which is no part of its public face."""
+    is_built = torch.backends.mkldnn.is_available() and can_be_seen()
+    return is_built and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def _typical(modules: list[nn.Module]) -> Tensor:
@@ -131,8 +130,8 @@ def _gain_on(weight: Tensor, rows: int) -> float:
         torch.matmul(back, weight)
 
     def other() -> None:
-        _product(there, weight)
-        _product(back, weight.t())
+        _by_onednn(there, weight)
+        _by_onednn(back, weight.t())
 
     return _faster(default, other)
 
@@ -150,64 +149,62 @@ def _faster(one: Callable[[], None], other: Callable[[], None], repeats: int = 2
     return best[0] / best[1]
 
 
-def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x @ weight.T + bias`."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001
+
+
+def _without_zeros(x: Tensor, weight: Tensor, product: Product) -> Tensor:
+    """`x @ weight.T`, rows of zeros left out of the product where that is worth it."""
+    rows = x.reshape(-1, x.shape[-1])
+    live = rows.abs().sum(-1).nonzero()[:, 0]
+    if len(live) > _MOSTLY * len(rows):
+        return product(x, weight)
+    out = rows.new_zeros(len(rows), len(weight))
+    if len(live):
+        out.index_copy_(0, live, product(rows.index_select(0, live), weight))
+    return out.view(*x.shape[:-1], -1)
 
 
 class _Vectors(torch.autograd.Function):
     """Many vectors through a weight, whatever kind of batch they come in."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> Tensor:
-        level = _level_of(x)
-        if not level:
-            return _product(x, weight)
-        side_by_side = _TORCH._remove_batch_dim(x, level, 1, 0)  # noqa: SLF001
-        return _TORCH._add_batch_dim(_product(side_by_side, weight), 0, level)  # noqa: SLF001
+    def forward(x: Tensor, weight: Tensor, product: Product) -> Tensor:
+        return side_by_side(x, lambda vectors: [_without_zeros(vectors, weight, product)])[0]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Nothing is kept: no one differentiates twice."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, *args: Tensor) -> tuple[Any, int]:
+    def vmap(info: Any, in_dims: Any, *args: Any) -> tuple[Any, int]:
         """The rule of `torch.vmap`: the vectors are rows."""
         del info
-        return _Vectors.apply(args[0].movedim(in_dims[0], 0), args[1]), 0
-
-
-def _level_of(x: Tensor) -> int:
-    """At which level `torch.autograd.grad(…, is_grads_batched=True)` batches the vectors; 0: not.
-
-    That way of batching knows no rules of custom functions and would run vector by vector.
-    """
-    if not _TORCH._C._functorch.is_legacy_batchedtensor(x):  # noqa: SLF001
-        return 0
-    level = _TORCH._C._vmapmode_increment_nesting() - 1  # noqa: SLF001
-    _TORCH._C._vmapmode_decrement_nesting()  # noqa: SLF001
-    return level
+        return _Vectors.apply(args[0].movedim(in_dims[0], 0), *args[1:]), 0
 
 
 class _Linear(torch.autograd.Function):
     """`x @ weight.T + bias`, with a weight that learns nothing."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.weight = weight
-        return _product(x, weight, bias)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, product: Product
+    ) -> Tensor:
+        ctx.weight, ctx.product = weight, product
+        return product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None, None]:
-        return _Vectors.apply(gradients[0], ctx.weight.t()), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None, None, None]:
+        return _Vectors.apply(gradients[0], ctx.weight.t(), ctx.product), None, None, None
 
 
-def _forward(module: Any) -> Callable[[Tensor], Tensor]:
+def _forward(module: Any, product: Product) -> Callable[[Tensor], Tensor]:
     def forward(input: Tensor) -> Tensor:  # noqa: A002 - the module's own parameter name
         weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
         if not (input.requires_grad and torch.is_grad_enabled()):
-            return _product(input, weight, module.bias)
-        result: Any = _Linear.apply(input, weight, module.bias)
+            return product(input, weight, module.bias)
+        result: Any = _Linear.apply(input, weight, module.bias, product)
         return result
 
     return forward
