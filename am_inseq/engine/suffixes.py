@@ -7,7 +7,7 @@ targets after it are gone back from.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Final
 
 from am_inseq.core.task import Task
 from am_inseq.core.variants import Moved, Placed
@@ -16,11 +16,12 @@ from am_inseq.engine.folding import Fold
 from am_inseq.engine.memory import Budget
 from am_inseq.engine.state import Evaluator
 
+_ENOUGH: Final = 32  # vectors that make products large enough
+
 
 def add_suffixes(evaluator: Evaluator, fold: Fold, budget: Budget) -> None:
     """Adds the gradients of every variant at the tokens that it moves."""
     task, asked = evaluator.task, fold.asked
-    budget = replace(budget, piece=max(1, budget.piece // 2))  # many rows make short pieces cheap
     past = read_input(evaluator, budget)
     moved = [_range(task, variant) for variant in asked.variants]
     order = sorted(range(len(moved)), key=lambda index: moved[index][0])
@@ -28,6 +29,9 @@ def add_suffixes(evaluator: Evaluator, fold: Fold, budget: Budget) -> None:
         first = moved[order[0]][0]
         size = _size(evaluator, first, budget, asked.at_most)
         chosen = [i for i in order[:size] if _same_side(task, first, moved[i][0])]
+        alike = [i for i in chosen if moved[i][0] == first]
+        if len(alike) * len(task.targets) >= _ENOUGH:
+            chosen = alike  # rows that begin later would be read from here on
         order = order[len(chosen) :]
         evaluator.checkpoint()
         if first < int(task.targets[-1]):
