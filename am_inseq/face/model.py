@@ -56,6 +56,7 @@ class AttributionModel(TextMembers, nn.Module):
         loaded: both, as the rest of the library sees them.
         attribution_method: the method that `attribute` uses if it is given none.
         method_options: options of that method, wherever a call does not give its own.
+        default_attributed_fn_id: name of the score that `attribute` explains if it is given none.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class AttributionModel(TextMembers, nn.Module):
         super().__init__()
         self.attribution_method = attribution_method
         self.method_options = dict(method_options or {})
+        self.default_attributed_fn_id = "probability"
         if attribution_method is not None:
             _check_method(attribution_method, self.method_options)
         self.model = loaded.network
@@ -147,7 +149,7 @@ class AttributionModel(TextMembers, nn.Module):
             step_scores: names of scores to record for each generated token, or step functions.
             include_eos_baseline: let the baseline replace end tokens too.
             attributed_fn: name of the explained score, or a step function of your own, see
-                `register_step_function`; "probability" by default.
+                `register_step_function`; None: `default_attributed_fn_id`, "probability" at first.
             device: where to run this call; the model goes back afterwards. One that is quantised or
                 spread over several devices stays where it is, which the diagnostics say.
             batch_size: taken for inseq's sake; scores never depend on it.
@@ -183,7 +185,7 @@ class AttributionModel(TextMembers, nn.Module):
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         if generate_from_target_prefix and generated_texts is None:
             raise InputError("generate_from_target_prefix goes on from generated_texts; give them")
-        score = score_of(attributed_fn or "probability", self)
+        score = score_of(attributed_fn or self.default_attributed_fn_id, self)
         recorded = scores_of(step_scores, self)
         contrasts = take_contrasts(kwargs, (score, *recorded))
         given = Given(

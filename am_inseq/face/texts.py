@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from am_inseq.core.tokens import Side, Token
 from am_inseq.errors import InputError, UnsupportedError
 from am_inseq.face.inputs import Chat, prompts_of, texts_of
-from am_inseq.models.generate import generate
+from am_inseq.models.generate import generate, written_out
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.load import pick_device
 from am_inseq.models.packed import is_packed
@@ -187,7 +187,7 @@ class TextMembers:
         options: dict[str, Any] = {
             "do_sample": bool(config.do_sample),
             "num_beams": config.num_beams or 1,
-            **given,
+            **written_out(given),
         }
         for of_the_wrapper in ("skip_special_tokens", "output_generated_only"):
             options.pop(of_the_wrapper, None)
