@@ -249,11 +249,12 @@ class _Run:
         divided = _parts(self.model, self.request, spec, task, self.listener.block_targets)
         parts = [part for part, _ in divided]
         methods = [partial(spec.run, part, **self.plan.options) for part in parts]
-        counts = (count_variants(m(), part) for m, part in zip(methods, parts, strict=True))
+        counts = [count_variants(m(), part) for m, part in zip(methods, parts, strict=True)]
         self.meter.expect(sum(counts))
         finished: list[Blocks] = []
         recorded: dict[str, tuple[float, ...]] = {}
-        for (part, chosen), steps in zip(divided, methods, strict=True):
+        for index, ((part, chosen), steps) in enumerate(zip(divided, methods, strict=True)):
+            self.meter.begin(sum(counts[:index]), counts[index])
             evaluator = Evaluator(
                 self.model,
                 part,
