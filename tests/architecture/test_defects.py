@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from am_inseq.face.contrasts import CONTRAST_NAMES
+from am_inseq.face.model import AttributionModel
 
 ROOT = Path(__file__).parents[2]
 ROWS = {
@@ -39,3 +43,12 @@ def test_the_tests_that_show_a_defect_mended_exist(number):
     assert row.count("::") == len(named)
     for path, test in named:
         assert test in names_in(path)
+
+
+def test_the_migration_page_says_what_became_of_every_keyword():
+    page = (ROOT / "docs/migrating-from-inseq.md").read_text()
+    parameters = list(inspect.signature(AttributionModel.attribute).parameters)[1:-1]
+
+    missing = [name for name in (*parameters, *CONTRAST_NAMES) if f"`{name}`" not in page]
+
+    assert not missing
