@@ -316,7 +316,7 @@ class _Run:
                 probability_difference=self.guard.difference,
                 residual=None if residual is None else tuple(residual.values.tolist()),
                 standard_error=None if error is None else tuple(error.values.amax(-1).tolist()),
-                warnings=(*warnings, *residual_warnings(residual, blocks, unit)),
+                warnings=(*warnings, *residual_warnings(residual, blocks, unit, self.plan.options)),
                 forward_tokens=self.meter.forward_tokens,
                 backward_tokens=self.meter.backward_tokens,
             ),
