@@ -274,13 +274,13 @@ class AttributionModel(TextMembers, nn.Module):
             yield None
             return
         with self.loaded.lock:
-            before, place = self.loaded.device, torch.device(load.pick_device(device))
-            if _same_place(place, torch.device(before)):
+            before, place = self.loaded.device, load.pick_device(device)
+            if _same_place(place, before):
                 yield None
             elif stays(self.loaded):
                 yield _STAYS
             else:
-                move(self.loaded, str(place))
+                move(self.loaded, place)
                 try:
                     yield None
                 finally:
@@ -305,13 +305,11 @@ def _budget(rows: Any) -> Budget:
     return Budget(most_rows=rows)
 
 
-def _same_place(one: torch.device, other: torch.device) -> bool:
+def _same_place(one: str, other: str) -> bool:
     """Whether two names mean one device; without a number, CUDA's current one is meant."""
-    if one.type != other.type:
-        return False
-    current = torch.cuda.current_device() if one.type == "cuda" else 0
-    numbers = {current if place.index is None else place.index for place in (one, other)}
-    return len(numbers) == 1
+    current = str(torch.cuda.current_device()) if one[:4] == other[:4] == "cuda" else "0"
+    (kind, _, number), (same, _, its) = one.partition(":"), other.partition(":")
+    return (kind, number or current) == (same, its or current)
 
 
 def _told(attribution: Attribution, sentence: str) -> Attribution:
@@ -377,7 +375,7 @@ def load_model(
     name = str(model.config.name_or_path or type(model).__name__)
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
-    if device != "auto" and not _same_place(torch.device(place), torch.device(loaded.device)):
+    if device != "auto" and not _same_place(place, loaded.device):
         move(loaded, device)
     return AttributionModel(loaded, attribution_method, method_options)
 

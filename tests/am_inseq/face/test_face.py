@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def test_the_version_is_told_whatever_else_is_installed():
 
 def test_the_attributed_function_of_later_calls_can_be_set():
     model = AttributionModel(tiny("gpt2"), "saliency")
-    asked = {"generation_args": {"max_new_tokens": 2}, "show_progress": False}
+    asked: dict[str, Any] = {"generation_args": {"max_new_tokens": 2}, "show_progress": False}
     model.default_attributed_fn_id = "logit"
 
     out = model.attribute(PROMPT, **asked)
