@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
+        get_version,
         list_feature_attribution_methods,
         list_step_functions,
+        list_supported_frameworks,
     )
     from am_inseq.face.model import AttributionModel, load_model
     from am_inseq.face.output import FeatureAttributionOutput, show_attributions
@@ -47,8 +49,10 @@ _HOMES: Final[dict[str, str]] = {
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
+    "get_version": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
+    "list_supported_frameworks": "am_inseq.face.lists",
     "load_attribute_context": "am_inseq.context.files",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
@@ -74,8 +78,10 @@ __all__ = [
     "connect",
     "estimate",
     "explain",
+    "get_version",
     "list_feature_attribution_methods",
     "list_step_functions",
+    "list_supported_frameworks",
     "load_attribute_context",
     "load_model",
     "make_view",

@@ -12,7 +12,7 @@ from torch import Tensor
 from am_inseq.contrast import contrasted
 from am_inseq.core.attribution import Attribution, Diagnostics, Provenance
 from am_inseq.core.names import VERSION
-from am_inseq.core.specs import Blocks
+from am_inseq.core.specs import Blocks, MethodSpec
 from am_inseq.core.task import Task
 from am_inseq.core.tokens import Token
 from am_inseq.engine.check import Guard
@@ -25,6 +25,7 @@ from am_inseq.engine.setting import Setting
 from am_inseq.engine.state import Evaluator, Meter
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel
+from am_inseq.models.packed import precision
 from am_inseq.models.sequence import TokenSequence, room_for_continuation
 from am_inseq.models.text import encode
 from am_inseq.prepare import (
@@ -116,8 +117,9 @@ def attribute_each(
 def estimate(model: HuggingFaceModel, request: Request) -> Cost:
     """What `attribute` will cost, generation left out.
 
-    A continuation still to be generated is taken to be `max_new_tokens` long. Runs one forward over
-    the sequence, to measure the speed.
+    A continuation still to be generated is taken to be `max_new_tokens` long. Runs two forwards
+    over the sequence, to measure the speed. Passes that a step function of the user's own makes by
+    asking for hidden states are left out.
 
     Args:
         model: the model.
@@ -141,22 +143,64 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
         most = request.max_new_tokens if room is None else min(request.max_new_tokens, room)
         request = replace(request, target_ids=(prompt.ids[-1],) * most)
     sequence, _ = make_sequence(model, request, SILENT)
+    contrast = contrasted(model, request, sequence)
     spans = chosen_spans(sequence, request)
-    task = make_task(model, request, chosen, sequence, explained(sequence, request), spans)
+    positions = explained(sequence, request, None if contrast is None else contrast.pairs)
+    task = make_task(model, request, chosen, sequence, positions, spans)
     meter = Meter(lambda _done, _expected: None)
     read_logits(model, task, request.budget, meter)  # the first pass of a process is slow
-    started = time.perf_counter()
+    started, meter.forward_tokens = time.perf_counter(), 0
     read_logits(model, task, request.budget, meter)
-    rate = len(task.ids) / (time.perf_counter() - started)
-    size = len(task.targets)
-    if chosen.method.needs_gradients:
-        size = request.budget.for_gradients(*task.embeds.shape)
-    forward, backward = len(task.ids), 0
-    for start in range(0, len(task.targets), size):
-        part = task.group(slice(start, start + size))
+    rate = meter.forward_tokens / (time.perf_counter() - started)
+    setting = Setting(model, task, request.budget, meter, [])
+    if contrast is not None:
+        paired = [contrast.pairs[position] for position in positions]
+        setting.other = make_task(model, request, chosen, contrast.sequence, paired)
+    forward = meter.forward_tokens + setting.count_tokens(
+        chosen.score, chosen.step_scores, is_run=request.contrast_force_inputs
+    )
+    backward = 0
+    for part, _ in _parts(model, request, chosen.method, task):
         more = count_tokens(chosen.method.run(part, **chosen.options), part)
         forward, backward = forward + more[0], backward + more[1]
     return Cost(forward, backward, (forward + backward) / rate)
+
+
+def _parts(
+    model: HuggingFaceModel,
+    request: Request,
+    method: MethodSpec,
+    task: Task,
+    most: int | None = None,
+) -> list[tuple[Task, slice]]:
+    """Groups of targets that the method is run on, and which targets they are.
+
+    Args:
+        model: the model.
+        request: holds the budget.
+        method: methods without gradients take all targets at once.
+        task: all targets.
+        most: at most so many targets in a group of a method with gradients.
+
+    Raises:
+        UnsupportedError: a span's tokens cannot be read at once.
+    """
+    targets = size = len(task.targets)
+    if method.needs_gradients:
+        size = request.budget.for_gradients(*task.embeds.shape)
+        size = min(size, most or size)
+    able = shrinking(lambda _budget: model.capabilities(), ONE_ROW)
+    if not able.causal:  # a group is cut after its target
+        size = 1
+        if len(task.members) > targets:
+            raise UnsupportedError(
+                "this model lets tokens read those that follow them, so the tokens of a span "
+                "cannot be read at once; explain single tokens"
+            )
+    chosen = [slice(start, min(start + size, targets)) for start in range(0, targets, size)]
+    if not method.needs_gradients and size >= targets:
+        return [(task, slice(0, targets))]
+    return [(task.group(some), some) for some in chosen]
 
 
 class _Run:
@@ -178,7 +222,8 @@ class _Run:
         self.meter = Meter(self._report)
         self.notes: list[str] = []
         task = make_task(model, request, chosen, sequence, self.positions, self.spans)
-        self.guard = Guard(model.name, model.number_type, task.member_ids, lambda: self._read(task))
+        kind = precision(model.network)
+        self.guard = Guard(model.name, kind, task.member_ids, lambda: self._read(task))
         self.setting = Setting(model, task, request.budget, self.meter, self.notes)
         if contrast is not None:
             paired = [contrast.pairs[position] for position in self.positions]
@@ -201,34 +246,20 @@ class _Run:
         """The whole attribution; partial ones go to the listener on the way."""
         spec, task = self.plan.method, self.task
         targets = len(task.targets)
-        size = targets
-        if spec.needs_gradients:
-            size = self.request.budget.for_gradients(*task.embeds.shape)
-            size = min(size, self.listener.block_targets or size)
-        able = shrinking(lambda _budget: self.model.capabilities(), ONE_ROW)
-        if not able.causal:  # a group is cut after its target
-            size = 1
-            if len(task.members) > targets:
-                raise UnsupportedError(
-                    "this model lets tokens read those that follow them, so the tokens of a span "
-                    "cannot be read at once; explain single tokens"
-                )
-        starts = range(0, targets, size)
-        ends = [min(start + size, targets) for start in starts]
-        parts = [task]
-        if spec.needs_gradients or size < targets:
-            parts = [task.group(slice(*some)) for some in zip(starts, ends, strict=True)]
+        divided = _parts(self.model, self.request, spec, task, self.listener.block_targets)
+        parts = [part for part, _ in divided]
         methods = [partial(spec.run, part, **self.plan.options) for part in parts]
-        counts = (count_variants(m(), part) for m, part in zip(methods, parts, strict=True))
+        counts = [count_variants(m(), part) for m, part in zip(methods, parts, strict=True)]
         self.meter.expect(sum(counts))
         finished: list[Blocks] = []
         recorded: dict[str, tuple[float, ...]] = {}
-        for part, start, end, steps in zip(parts, starts, ends, methods, strict=True):
+        for index, ((part, chosen), steps) in enumerate(zip(divided, methods, strict=True)):
+            self.meter.begin(sum(counts[:index]), counts[index])
             evaluator = Evaluator(
                 self.model,
                 part,
                 self.guard,
-                task.covered(slice(start, end)).start,
+                task.covered(chosen).start,
                 self.request.budget,
                 self.listener.checkpoint,
                 self.meter,
@@ -236,8 +267,8 @@ class _Run:
             )
             finished.append(run(steps(), partial(answer, evaluator)))
             recorded = recorded or self._step_scores()
-            if end < targets:
-                self.listener.on_block(self._attribution(finished, end, recorded))
+            if chosen.stop < targets:
+                self.listener.on_block(self._attribution(finished, chosen.stop, recorded))
         self.meter.finish()
         whole = self._attribution(finished, targets, recorded)
         self.listener.on_block(whole)
@@ -285,7 +316,7 @@ class _Run:
                 probability_difference=self.guard.difference,
                 residual=None if residual is None else tuple(residual.values.tolist()),
                 standard_error=None if error is None else tuple(error.values.amax(-1).tolist()),
-                warnings=(*warnings, *residual_warnings(residual, blocks, unit)),
+                warnings=(*warnings, *residual_warnings(residual, blocks, unit, self.plan.options)),
                 forward_tokens=self.meter.forward_tokens,
                 backward_tokens=self.meter.backward_tokens,
             ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -11,8 +11,17 @@ from am_inseq.core.attribution import Block
 from am_inseq.core.specs import Blocks
 
 
-def residual_warnings(residual: Block | None, blocks: Blocks, unit: str) -> tuple[str, ...]:
-    """What the user should know where completeness is missed."""
+def residual_warnings(
+    residual: Block | None, blocks: Blocks, unit: str, options: Collection[str]
+) -> tuple[str, ...]:
+    """What the user should know where completeness is missed.
+
+    Args:
+        residual: what is missed of each target, if the method promises anything.
+        blocks: the method's others.
+        unit: of the scores.
+        options: names of the method's options.
+    """
     if residual is None:
         return ()
     scores = blocks["total" if "total" in blocks else "effect"].values
@@ -22,7 +31,11 @@ def residual_warnings(residual: Block | None, blocks: Blocks, unit: str) -> tupl
         return ()
     worst = float(residual.values.abs().max())
     missed = f"completeness is missed by up to {worst:.2g} {unit}"
-    more = "more steps or samples help, where the method takes them"
+    more = "the model does something that the method's rules do not divide among its inputs"
+    if "n_steps" in options or "n_samples" in options:
+        more = "more steps or samples help"
+    elif "target_layer" in options:
+        more = "the rest reaches the score by other ways than through that layer"
     return (f"{missed} in {int(bad.sum())} of {len(bad)} targets; {more}",)
 
 

@@ -55,6 +55,21 @@ def _guarded_lookup(lookup: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Numbers that tests measured and want to be seen (`record_property("told", …)`)."""
+    reports = terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+    told = [
+        value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "told" and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("measured")
+    for line in told:
+        terminalreporter.line(line)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_network():
     with pytest.MonkeyPatch.context() as patch:

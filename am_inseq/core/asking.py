@@ -14,6 +14,7 @@ from am_inseq.core.evaluation import (
     Folded,
     Nearest,
     Peers,
+    Progress,
     Run,
     Scores,
     SiteContributions,
@@ -101,6 +102,11 @@ def run(asked: Run) -> Steps[Any]:
 def tell(sentence: str) -> Steps[None]:
     """Tells the user something; see `Tell`."""
     yield Tell(sentence)
+
+
+def progress(share: float, *, ahead: int = 0) -> Steps[None]:
+    """Tells how far the method has come; see `Progress`."""
+    yield Progress(share, ahead)
 
 
 def tell_unused_score(method: str, score: str) -> Steps[None]:

@@ -346,8 +346,22 @@ class Tell:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a method has come whose length depends on its answers; answered by None.
+
+    Attributes:
+        share: how much of its work is done, as well as can be told, from 0 to 1.
+        ahead: at most so many rows beyond the next step will still be read; for estimates.
+    """
+
+    share: float
+    ahead: int = 0
+
+
 Evaluation: TypeAlias = (
     Tell
+    | Progress
     | Scores
     | Contributions
     | Attentions

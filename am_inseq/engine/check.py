@@ -28,7 +28,7 @@ class Guard:
 
     Attributes:
         model: the model's name, for the error.
-        dtype: the number type that the model runs in; sets the tolerance.
+        dtype: the number type whose rounding the model has; sets the tolerance.
         ids: (target,) the explained tokens.
         read: runs the model from ids for (target, vocab) logits, if no other pass has given them.
         difference: the largest difference seen, in nats.
@@ -93,6 +93,6 @@ class Guard:
             raise GuardError(self.model, difference, allowed)
         if self.dtype not in _TOLERANCE and difference > _HALF_WARNING and not self.warnings:
             self.warnings.append(
-                f"in {self.dtype} the explained log-probability differs from the model's own by "
-                f"{difference:.2g} nats; load the model in float32 for exact scores"
+                "in half precision the explained log-probability differs from the model's own by "
+                f"{difference:.2g} nats; load the model in float32, not packed, for exact scores"
             )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from am_inseq.core.evaluation import Contributions, Evaluation, Run, SiteContributions, Steps
+from am_inseq.core.evaluation import (
+    Contributions,
+    Evaluation,
+    Progress,
+    Run,
+    SiteContributions,
+    Steps,
+)
 from am_inseq.core.task import Task
 from am_inseq.engine.run import answer_with_zeros, passes, run
 
@@ -15,7 +22,8 @@ class Cost:
     """Work of a run, generation left out.
 
     Attributes:
-        forward_tokens: tokens sent forward through the network.
+        forward_tokens: tokens sent forward through the network; at most, for methods whose length
+            depends on their answers.
         backward_tokens: tokens sent backward, once for each target; at most.
         seconds: wall time at the speed of one forward measured just before.
     """
@@ -29,14 +37,15 @@ def count_tokens(steps: Steps[Any], task: Task) -> tuple[int, int]:
     """(forward, backward) tokens of one method on one group of targets.
 
     Found by answering its questions with zeros: exact for methods whose questions do not depend on
-    the answers, an upper bound where the engine can leave out what cannot matter.
+    the answers, an upper bound where the engine can leave out what cannot matter, and where the
+    method says how many rows it may read at most.
     """
     length = int(task.targets[-1])
     forward = backward = 0
 
     def answer(asked: Evaluation) -> Any:
         nonlocal forward, backward
-        rows = passes(asked, task)
+        rows = asked.ahead if isinstance(asked, Progress) else passes(asked, task)
         forward += rows * length
         if isinstance(asked, Contributions | SiteContributions):
             backward += rows * int(task.targets.sum())

@@ -11,6 +11,7 @@ from am_inseq.core.evaluation import (
     Evaluation,
     Nearest,
     Peers,
+    Progress,
     Run,
     Scores,
     SiteContributions,
@@ -50,7 +51,9 @@ def answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR09
             return embedded(evaluator, asked)
         case Run():
             return run_program(evaluator, asked)
+        case Progress():
+            evaluator.meter.come(asked.share)
         case Tell():
             if asked.sentence not in evaluator.notes:
                 evaluator.notes.append(asked.sentence)
-            return None
+    return None

@@ -30,13 +30,29 @@ def _read(model: Model, task: Task, budget: Budget, meter: Meter) -> Float[Tenso
     if not torch.equal(order, torch.arange(len(order), device=order.device)):
         ascending = replace(task, targets=task.targets[order], target_ids=task.target_ids[order])
         return _read(model, ascending, budget, meter)[order.argsort()]
-    chunk = max(1, budget.logits // model.vocabulary) if model.capabilities().causal else 1
     parts: list[Tensor] = []
-    for start in range(0, len(task.targets), chunk):
-        part = task.group(slice(start, start + chunk))
+    for part in _stretches(model, task, budget):
         meter.forward_tokens += len(part.ids)
         parts.append(model.forward(id_rows(part, [Replaced()]), predicted_at(part)).logits[0])
     return torch.cat(parts)
+
+
+def _stretches(model: Model, task: Task, budget: Budget) -> list[Task]:
+    """The groups of targets that are read at once."""
+    chunk = max(1, budget.logits // model.vocabulary) if model.capabilities().causal else 1
+    return [task.group(slice(at, at + chunk)) for at in range(0, len(task.targets), chunk)]
+
+
+def count_read(model: Model, task: Task, budget: Budget) -> int:
+    """Tokens that `read_logits` sends forward where they fit."""
+    order = task.apart().targets.sort().values
+    every = replace(task.apart(), targets=order, target_ids=task.ids[order])
+    return sum(len(part.ids) for part in _stretches(model, every, budget))
+
+
+def count_chunks(model: Model, members: int, budget: Budget) -> int:
+    """How often a pass with dropout reads the whole text, for the logits of so many members."""
+    return -(-members // max(1, budget.logits // model.vocabulary))
 
 
 @torch.no_grad()

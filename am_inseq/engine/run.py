@@ -14,6 +14,7 @@ from am_inseq.core.evaluation import (
     Folded,
     Nearest,
     Peers,
+    Progress,
     Run,
     Scores,
     SiteContributions,
@@ -46,7 +47,7 @@ def passes(asked: Evaluation, task: Task) -> int:  # noqa: PLR0911 - one a case
         case SiteContributions():
             moved = asked.alphas != (1.0,)  # then both ends of the way are read first
             return len(asked.alphas) + 2 * moved
-        case Nearest() | Peers() | Embed() | Tell():
+        case Nearest() | Peers() | Embed() | Tell() | Progress():
             return 0
         case Run():
             return asked.passes
@@ -106,7 +107,7 @@ def answer_with_zeros(asked: Evaluation, task: Task) -> Any:  # noqa: C901, PLR0
             return tuple(task.ids.new_tensor([one]) for one in asked.ids)
         case Embed():
             return zero.expand(len(asked.ids), hidden)
-        case Tell():
+        case Tell() | Progress():
             return None
         case Run():
             return asked.placeholder

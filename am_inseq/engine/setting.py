@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -15,7 +16,7 @@ from am_inseq.core.variants import Replaced
 from am_inseq.engine.inputs import id_rows
 from am_inseq.engine.memory import Budget
 from am_inseq.engine.reading import SidesRead, sides_read
-from am_inseq.engine.reference import read_dropout, read_logits
+from am_inseq.engine.reference import count_chunks, count_read, read_dropout, read_logits
 from am_inseq.engine.state import Meter, measure
 from am_inseq.scores.dropout import is_still
 
@@ -69,6 +70,25 @@ class Setting:
             return sides_read(self.model, task, id_rows(task, [Replaced()]))
 
         return measure(task, score, logits, seen)[0]
+
+    def count_tokens(
+        self, explained: BoundScore, recorded: Sequence[BoundScore], *, is_run: bool
+    ) -> int:
+        """Tokens that go forward for the scores beside the input's own, each pass counted once.
+
+        Args:
+            explained: the explained score.
+            recorded: the recorded scores.
+            is_run: whether the contrast is run for the explained score too.
+        """
+        runs = [(explained, is_run), *((score, True) for score in recorded)]
+        tokens = 0
+        if self.other is not None and any(run and one.spec.needs_contrast for one, run in runs):
+            tokens += count_read(self.model, self.other, self.budget)
+        with_dropout = (one for one, _ in runs if Need.DROPOUT in one.spec.needs)
+        draws = {(int(one.option("n_mcd_steps")), one.option("seed")) for one in with_dropout}
+        chunks = count_chunks(self.model, len(self.task.members), self.budget)
+        return tokens + sum(count for count, _ in draws) * chunks * len(self.task.ids)
 
     def _prepared(self, score: BoundScore, *, is_run: bool) -> Task:
         task, needs = self.task, score.spec.needs

@@ -34,15 +34,32 @@ class Meter:
     backward_tokens: int = 0
     done: int = 0
     expected: int = 1
+    _part: tuple[int, int] = (0, 1)
+    _is_told: bool = False
 
     def expect(self, variants: int) -> None:
         """The run is about to begin; see `engine.run.count_variants`."""
         self.done, self.expected = 0, max(1, variants)
+        self._part, self._is_told = (0, self.expected), False
         self.report(0, self.expected)
+
+    def begin(self, start: int, variants: int) -> None:
+        """A part of the run begins, of so many variants, after `start` of them."""
+        self._part, self._is_told = (start, start + variants), False
 
     def advance(self, variants: int) -> None:
         """So many more are finished; work that is done again never counts as the last."""
-        self.done = min(self.done + variants, self.expected - 1)
+        if not self._is_told:
+            self._reach(self.done + variants)
+
+    def come(self, share: float) -> None:
+        """The method says how much of its part is done; what it runs no longer says it."""
+        self._is_told = True
+        start, end = self._part
+        self._reach(max(self.done, start + int(share * (end - start))))
+
+    def _reach(self, done: int) -> None:
+        self.done = min(done, self.expected - 1)
         self.report(self.done, self.expected)
 
     def finish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 
+from am_inseq.core.names import VERSION
 from am_inseq.errors import UnknownNameError
 from am_inseq.methods import METHODS
 from am_inseq.scores import SCORES
@@ -18,6 +19,16 @@ def list_feature_attribution_methods() -> list[str]:
 def list_step_functions() -> list[str]:
     """Names of all scores, to be recorded (`step_scores`) or attributed (`attributed_fn`)."""
     return sorted(SCORES)
+
+
+def list_supported_frameworks() -> list[str]:
+    """Names of the libraries whose models can be attributed."""
+    return ["transformers"]
+
+
+def get_version() -> str:
+    """The version of this library."""
+    return VERSION
 
 
 def explain(id: str) -> None:

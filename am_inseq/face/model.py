@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -22,13 +23,17 @@ from am_inseq.face.functions import Function, score_of, scores_of
 from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of
 from am_inseq.face.options import route
 from am_inseq.face.output import FeatureAttributionOutput, make_output
-from am_inseq.face.texts import TextMembers, move
+from am_inseq.face.texts import TextMembers, move, stays
 from am_inseq.models import huggingface, load
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.render.progress import Report, progress_bar
 from am_inseq.request import find_method
 
 _OWN_NAMES: Final = (*CONTRAST_NAMES, "internal_batch_size")
+_STAYS: Final = (
+    "device was not used: the model is quantised or spread over several devices and stays where it "
+    "is; load it again with another device_map"
+)
 _UNUSED: Final = "generation_args were not used: what follows the input was given"
 
 
@@ -51,6 +56,7 @@ class AttributionModel(TextMembers, nn.Module):
         loaded: both, as the rest of the library sees them.
         attribution_method: the method that `attribute` uses if it is given none.
         method_options: options of that method, wherever a call does not give its own.
+        default_attributed_fn_id: name of the score that `attribute` explains if it is given none.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class AttributionModel(TextMembers, nn.Module):
         super().__init__()
         self.attribution_method = attribution_method
         self.method_options = dict(method_options or {})
+        self.default_attributed_fn_id = "probability"
         if attribution_method is not None:
             _check_method(attribution_method, self.method_options)
         self.model = loaded.network
@@ -142,8 +149,9 @@ class AttributionModel(TextMembers, nn.Module):
             step_scores: names of scores to record for each generated token, or step functions.
             include_eos_baseline: let the baseline replace end tokens too.
             attributed_fn: name of the explained score, or a step function of your own, see
-                `register_step_function`; "probability" by default.
-            device: where to run this call; the model goes back afterwards.
+                `register_step_function`; None: `default_attributed_fn_id`, "probability" at first.
+            device: where to run this call; the model goes back afterwards. One that is quantised or
+                spread over several devices stays where it is, which the diagnostics say.
             batch_size: taken for inseq's sake; scores never depend on it.
             generate_from_target_prefix: let the model go on from `generated_texts`.
             skip_special_tokens: leave out the special tokens that the tokenizer puts around texts.
@@ -177,7 +185,7 @@ class AttributionModel(TextMembers, nn.Module):
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         if generate_from_target_prefix and generated_texts is None:
             raise InputError("generate_from_target_prefix goes on from generated_texts; give them")
-        score = score_of(attributed_fn or "probability", self)
+        score = score_of(attributed_fn or self.default_attributed_fn_id, self)
         recorded = scores_of(step_scores, self)
         contrasts = take_contrasts(kwargs, (score, *recorded))
         given = Given(
@@ -251,25 +259,32 @@ class AttributionModel(TextMembers, nn.Module):
     ) -> list[Attribution]:
         """One attribution for each continuation of each request."""
         bar = progress_bar(len(requests), enabled=show_progress)
-        with self._placed(device), bar as report:
-            return [
+        with self._placed(device) as told, bar as report:
+            found = [
                 one
                 for index, request in enumerate(requests)
                 for one in attribute_each(self.loaded, request, _Bar(index, report))
             ]
+        return found if told is None else [_told(one, told) for one in found]
 
     @contextlib.contextmanager
-    def _placed(self, device: str | None) -> Generator[None]:
-        """Inside, the model is on that device."""
-        before = self.loaded.device
-        if device is None or load.pick_device(device) == before:
-            yield
+    def _placed(self, device: str | None) -> Generator[str | None]:
+        """Inside, the model is on that device, for this thread alone; else a sentence why not."""
+        if device is None:
+            yield None
             return
-        move(self.loaded, device)
-        try:
-            yield
-        finally:
-            move(self.loaded, before)
+        with self.loaded.lock:
+            before, place = self.loaded.device, load.pick_device(device)
+            if _same_place(place, before):
+                yield None
+            elif stays(self.loaded):
+                yield _STAYS
+            else:
+                move(self.loaded, place)
+                try:
+                    yield None
+                finally:
+                    move(self.loaded, before)
 
 
 def _check_method(name: str, options: Mapping[str, Any]) -> None:
@@ -288,6 +303,13 @@ def _budget(rows: Any) -> Budget:
     if not isinstance(rows, int) or isinstance(rows, bool) or rows < 1:
         raise InputError(f"internal_batch_size must be a whole number of at least 1, not {rows!r}")
     return Budget(most_rows=rows)
+
+
+def _same_place(one: str, other: str) -> bool:
+    """Whether two names mean one device; without a number, CUDA's current one is meant."""
+    current = str(torch.cuda.current_device()) if one[:4] == other[:4] == "cuda" else "0"
+    (kind, _, number), (same, _, its) = one.partition(":"), other.partition(":")
+    return (kind, number or current) == (same, its or current)
 
 
 def _told(attribution: Attribution, sentence: str) -> Attribution:
@@ -319,7 +341,8 @@ def load_model(
             which is put in evaluation mode with its parameters frozen.
         attribution_method: name of the method to use; it can also be given to `attribute`.
         tokenizer: the tokenizer, or its name; looked up by the model's name if not given.
-        device: "cpu", "cuda:0", …; "auto" takes CUDA where it is.
+        device: "cpu", "cuda:0", …; "auto" takes CUDA where it is, and leaves a loaded model where
+            it is.
         framework: "transformers" (or "hf_transformers", as inseq calls it).
         model_kwargs: what transformers takes when it loads a model by name, e.g. device_map.
         tokenizer_kwargs: what it takes when it loads a tokenizer.
@@ -343,14 +366,17 @@ def load_model(
         if tokenizer is not None:
             loaded = replace(loaded, tokenizer=_tokenizer(tokenizer, tokenizer_kwargs))
         return AttributionModel(loaded, attribution_method, method_options)
-    if (device, dtype) != ("auto", "auto") or model_kwargs:
+    if dtype != "auto" or model_kwargs:
         raise InputError(
-            "device, dtype and model_kwargs are for models that are loaded by name; move or "
-            "convert a loaded model yourself before it is given"
+            "dtype and model_kwargs are for models that are loaded by name; convert a loaded model "
+            "yourself before it is given"
         )
+    place = load.pick_device(device)
     name = str(model.config.name_or_path or type(model).__name__)
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
+    if device != "auto" and not _same_place(place, loaded.device):
+        move(loaded, device)
     return AttributionModel(loaded, attribution_method, method_options)
 
 

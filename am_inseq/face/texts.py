@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from am_inseq.core.tokens import Side, Token
 from am_inseq.errors import InputError, UnsupportedError
 from am_inseq.face.inputs import Chat, prompts_of, texts_of
-from am_inseq.models.generate import generate
+from am_inseq.models.generate import generate, written_out
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.load import pick_device
+from am_inseq.models.packed import is_packed
 from am_inseq.models.sequence import baseline_id, start_id
 from am_inseq.models.text import continuation, encode, special_ids
 from am_inseq.prepare import Prompt, read
@@ -186,7 +187,7 @@ class TextMembers:
         options: dict[str, Any] = {
             "do_sample": bool(config.do_sample),
             "num_beams": config.num_beams or 1,
-            **given,
+            **written_out(given),
         }
         for of_the_wrapper in ("skip_special_tokens", "output_generated_only"):
             options.pop(of_the_wrapper, None)
@@ -345,12 +346,16 @@ def move(loaded: HuggingFaceModel, name: str) -> None:
         UnsupportedError: it cannot be used here, or the model is quantised or on several devices.
     """
     place = pick_device(name)
-    network = loaded.network
-    spread = len(set((getattr(network, "hf_device_map", None) or {}).values())) > 1
-    if spread or getattr(network, "is_quantized", False):
+    if stays(loaded):
         raise UnsupportedError(
             f"{loaded.name} is quantised or spread over several devices and stays where it is; "
             "load it again with another device_map"
         )
     with loaded.lock:
-        network.to(place)
+        loaded.network.to(place)
+
+
+def stays(loaded: HuggingFaceModel) -> bool:
+    """Whether a model cannot be moved: packed in few bits, or spread over several devices."""
+    spread = len(set((getattr(loaded.network, "hf_device_map", None) or {}).values())) > 1
+    return spread or is_packed(loaded.network)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from am_inseq.core.asking import nearest, peers, scores, tell
+from am_inseq.core.asking import nearest, peers, progress, scores, tell
 from am_inseq.core.attribution import Block
 from am_inseq.core.evaluation import Steps
 from am_inseq.core.specs import Blocks, Unit, method
@@ -53,7 +53,7 @@ def reagent(  # noqa: PLR0913 - inseq's options
     is evidence for those replaced and against those kept. A probe ends when the tokens that matter
     most suffice to keep the target among the likeliest. Whatever score was chosen, the probability
     is what is explained. Costs `num_probes` forwards a probe step for all targets together, and as
-    many for each target whose probes go on.
+    many for each target whose probes go on; an estimate takes every step that it may take.
 
     Args:
         task: what to attribute.
@@ -97,9 +97,12 @@ def reagent(  # noqa: PLR0913 - inseq's options
     asked = (probability.bind(), outside_top.bind({"k": stopping_condition_top_k}))
     whole = (yield from scores((Replaced(),), of=asked)).cpu()[:, 0]  # (score, target)
     kept = _kept(probes.moving, keep_top_n, keep_ratio)
-    for _ in range(max_probe_steps):
+    yield from progress(0.0, ahead=(max_probe_steps - 1) * num_probes * (1 + len(kept)))
+    for step in range(max_probe_steps):
         if not bool(probes.active.any()):
             break
+        ended = 1 - float(probes.active.double().mean())
+        yield from progress(max(ended, step / max_probe_steps))
         chance, other, last = (probes.draws.uniforms(num_probes) for _ in range(3))
         replaced, rows = chance < replacing_ratio, probes.active.any(0).nonzero()[:, 0]
         ids = _picked(choices, other)

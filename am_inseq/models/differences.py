@@ -21,11 +21,13 @@ from am_inseq.models.rules import (
     Call,
     Function,
     Rule,
+    chosen,
     largest,
     stand,
 )
 
 _ACTIVATION: Final = "gelu"  # the rule of activations that are modules
+_SUM: Final = "add"
 _LARGEST: Final = "topk"  # gives two tensors
 _KNOWN: Final = frozenset((*RULES, *COMPOSED, _LARGEST))
 _FAMILIES_OWN: Final = ("BloomGelu",)  # activations that families define for themselves
@@ -86,6 +88,8 @@ class Differences(TorchFunctionMode):
         name: str = getattr(func, "__name__", "")
         is_in_place = name.endswith("_") and not name.endswith("__")
         name = name.removesuffix("_") if is_in_place else name
+        if name == _SUM and is_in_place and not self._is_paused:
+            return self._sum(func, args, options)
         if self._is_paused or name not in _KNOWN:
             return func(*args, **options)
         if "input" in options:
@@ -96,6 +100,24 @@ class Differences(TorchFunctionMode):
             self._run(name, getattr(torch.Tensor, name), (args[0].clone(), *args[1:]), options)
             return func(*args, **options)
         return args[0].copy_(self._run(name, getattr(torch.Tensor, name), args, options))
+
+    def _sum(self, func: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A sum in place, as of a bias: linear, but for what was chosen by what moves.
+
+        Other sums are not met: no family adds what it chose by them.
+        """
+        tensors = tuple(x for x in args if isinstance(x, Tensor) and x.is_floating_point())
+        if len(tensors) != 2:
+            return func(*args, **options)
+        if self._next is None:  # what is kept must not change with it
+            self._kept.append((_SUM, (tensors[0].clone(), tensors[1])))
+            return func(*args, **options)
+        call = self._meet(_SUM, torch.add, tensors, args, options)
+        carrier = chosen(call) if torch.is_grad_enabled() else None
+        if carrier is None:
+            return func(*args, **options)
+        value = torch.add(*(x.detach() for x in tensors), **options)
+        return args[0].copy_(stand(carrier, lambda: value))
 
     def _run(self, name: str, func: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if name not in COMPOSED:
@@ -126,16 +148,32 @@ class Differences(TorchFunctionMode):
         if self._next is None:
             self._kept.append((name, tensors))
             return func(*args, **options)
-        if self._next >= len(self._kept) or self._kept[self._next][0] != name:
-            raise UnsupportedError(_OTHER_STEPS)
-        call = Call(name, function, tensors, self._kept[self._next][1], args, options)
-        self._next += 1
+        call = self._meet(name, function, tensors, args, options)
         is_linear = name in PRODUCTS and len(call.moved) <= 1
         if is_linear or not call.live or not torch.is_grad_enabled():
             return func(*args, **options)
         if [x.shape for x in call.tensors] != [x.shape for x in call.partners]:
             raise UnsupportedError(_OTHER_STEPS)
         return largest(call) if name == _LARGEST else _met(RULES[name], call)
+
+    def _meet(
+        self,
+        name: str,
+        function: Function,
+        tensors: tuple[Tensor, ...],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Call:
+        """The operation and what it read in the baseline's pass.
+
+        Raises:
+            UnsupportedError: another operation stood there.
+        """
+        at = self._next or 0
+        if at >= len(self._kept) or self._kept[at][0] != name:
+            raise UnsupportedError(_OTHER_STEPS)
+        self._next = at + 1
+        return Call(name, function, tensors, self._kept[at][1], args, options)
 
 
 def _met(rule: Rule, call: Call) -> Any:

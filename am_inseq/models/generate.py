@@ -68,7 +68,7 @@ def generate(
         InputError: transformers refuses the arguments, or they leave no room for a token.
     """
     network = model.network
-    chosen: dict[str, Any] = {"do_sample": False, "num_beams": 1, **(options or {})}
+    chosen: dict[str, Any] = {"do_sample": False, "num_beams": 1, **written_out(options or {})}
     seed = chosen.pop("seed", None)
     most = _most(chosen, max_new_tokens, len(prefix) + (1 if model.has_encoder else len(prompt)))
     if not chosen["do_sample"]:
@@ -99,6 +99,20 @@ def generate(
     if len(written) == 1:
         return Generated(written, output)
     return Generated([_ended(network, row, len(prefix), chosen) for row in written], output)
+
+
+def written_out(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with what a `generation_config` among them says as options of their own.
+
+    Options that stand beside it win over it, as in transformers.
+    """
+    own = dict(options)
+    config = own.pop("generation_config", None)
+    if config is None:
+        return own
+    stated: dict[str, Any] = config.to_diff_dict()
+    said = {name: value for name, value in stated.items() if name != "transformers_version"}
+    return {**said, **own}
 
 
 def _language(model: HuggingFaceModel) -> dict[str, int]:

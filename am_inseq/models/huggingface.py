@@ -25,7 +25,7 @@ from am_inseq.core.model import (
 )
 from am_inseq.core.tokens import Side
 from am_inseq.errors import MissingSiteError, UnsupportedError
-from am_inseq.models import prefix
+from am_inseq.models import packed, prefix
 from am_inseq.models.activations import derivatives_taken_once
 from am_inseq.models.attending import attention_in_batches
 from am_inseq.models.differences import differences
@@ -168,8 +168,9 @@ class HuggingFaceModel:
         if not self._probed:
             with self.lock:
                 offsets = bool(getattr(self.tokenizer, "is_fast", False))
+                kind, embeds = packed.precision(self.network), not self.scales.beside
                 ids = probe_ids(self.network)
-                found = probe(self, ids, embeds=not self.scales.beside, offsets=offsets)
+                found = probe(self, ids, precision=kind, embeds=embeds, offsets=offsets)
                 self._probed.append(found)
         return self._probed[0]
 
@@ -405,6 +406,7 @@ def wrap(network: Any, tokenizer: Any, *, name: str, is_demo: bool = False) -> H
     The model is put in evaluation mode and its parameters are frozen.
     """
     network.eval()
+    packed.make_differentiable(network)
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
     return HuggingFaceModel(name, network, tokenizer, is_demo, measure_scales(network))

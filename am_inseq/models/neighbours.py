@@ -142,7 +142,7 @@ def nearest(
     order by exact distances in float64: the answer does not depend on what else was asked. Entries
     at the same distance are ordered by id.
     """
-    asked = torch.tensor(ids, device=weight.device)
+    asked, allowed = torch.tensor(ids, device=weight.device), allowed.to(weight.device)
     rows = weight[asked].to(torch.promote_types(weight.dtype, torch.float32))
     most = min(2 * k + _SPARE, len(weight))
     best = torch.full((len(ids), 0), torch.inf, dtype=rows.dtype, device=rows.device)

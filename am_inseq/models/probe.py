@@ -11,7 +11,7 @@ from torch import Tensor
 from am_inseq.core.model import Capabilities, Inputs, Model
 from am_inseq.numerics.devices import is_out_of_memory
 
-_Look: TypeAlias = Callable[[Model, Inputs], bool]
+_Look: TypeAlias = Callable[[Model, Inputs, torch.dtype], bool]
 
 _LENGTH: Final = 6  # tokens that the probe reads
 _HALF: Final = _LENGTH // 2
@@ -27,20 +27,28 @@ REFUSALS: Final = (  # what a network raises where it cannot do what the probe a
 )
 
 
-def probe(model: Model, ids: Tensor, *, embeds: bool, offsets: bool) -> Capabilities:
+def probe(
+    model: Model, ids: Tensor, *, precision: torch.dtype, embeds: bool, offsets: bool
+) -> Capabilities:
     """What `model` can do.
 
     Args:
         model: the model.
         ids: (token,) ordinary ids, at least six.
+        precision: the number type whose rounding its results have.
         embeds: whether embeddings alone were seen to give what ids give.
         offsets: whether the tokenizer says where its tokens stand.
     """
     row = _row(model, ids)
-    causal, independent = _is_causal(model, row), _tried(_rows_are_independent, model, row)
+    causal = _is_causal(model, row, precision)
+
+    def tried(look: _Look) -> bool:
+        return _tried(look, model, row, precision)
+
+    independent = tried(_rows_are_independent)
     with torch.enable_grad(), model.batched_backward():
-        batched = _tried(_is_batched, model, row)
-        chains = embeds and causal and batched and _tried(_chain_is_exact, model, row)
+        batched = tried(_is_batched)
+        chains = embeds and causal and batched and tried(_chain_is_exact)
     return Capabilities(embeds, causal, independent, batched, chains, offsets)
 
 
@@ -58,34 +66,34 @@ def _at(row: Inputs, *positions: int) -> Tensor:
 
 
 @torch.no_grad()
-def _is_causal(model: Model, row: Inputs) -> bool:
+def _is_causal(model: Model, row: Inputs, dtype: torch.dtype) -> bool:
     """Whether what comes out in the middle is what comes out when the sequence ends there."""
     whole = model.forward(row, _at(row, _HALF - 1)).logits
     ids = None if row.decoder_ids is None else row.decoder_ids[:, :_HALF]
     cut = Inputs(row.decoder[:, :_HALF], row.encoder, ids, row.encoder_ids)
-    return _close(model.forward(cut, _at(row, _HALF - 1)).logits, whole, row)
+    return close(model.forward(cut, _at(row, _HALF - 1)).logits, whole, dtype)
 
 
 @torch.no_grad()
-def _rows_are_independent(model: Model, row: Inputs) -> bool:
+def _rows_are_independent(model: Model, row: Inputs, dtype: torch.dtype) -> bool:
     """Whether a row gives beside others what it gives alone; some families read one row only."""
     alone = model.forward(row, _at(row, _LENGTH - 1)).logits
     decoder = torch.cat([row.decoder, row.decoder.flip(1)])
     encoder = None if row.encoder is None else row.encoder.repeat(2, 1, 1)
     many = Inputs(decoder, encoder, row.decoder_ids, row.encoder_ids)
-    return _close(model.forward(many, _at(row, _LENGTH - 1)).logits[:1], alone, row)
+    return close(model.forward(many, _at(row, _LENGTH - 1)).logits[:1], alone, dtype)
 
 
-def _tried(look: _Look, model: Model, row: Inputs) -> bool:
+def _tried(look: _Look, model: Model, row: Inputs, dtype: torch.dtype) -> bool:
     try:
-        return look(model, row)
+        return look(model, row, dtype)
     except REFUSALS as error:
         if is_out_of_memory(error):
             raise
         return False
 
 
-def _is_batched(model: Model, row: Inputs) -> bool:
+def _is_batched(model: Model, row: Inputs, dtype: torch.dtype) -> bool:
     """Whether vectors that go back together give what they give one by one."""
     leaf = row.decoder.clone().requires_grad_()
     given = Inputs(leaf, row.encoder, row.decoder_ids, row.encoder_ids)
@@ -96,10 +104,10 @@ def _is_batched(model: Model, row: Inputs) -> bool:
         0
     ]
     apart = [torch.autograd.grad(hidden, leaf, v, retain_graph=True)[0] for v in vectors]
-    return _close(together, torch.stack(apart), row)
+    return close(together, torch.stack(apart), dtype)
 
 
-def _chain_is_exact(model: Model, row: Inputs) -> bool:
+def _chain_is_exact(model: Model, row: Inputs, dtype: torch.dtype) -> bool:
     """Whether the tokens in two pieces give the logits and gradients that they give at once.
 
     Recurrent and hybrid families carry state elsewhere and fail.
@@ -116,18 +124,14 @@ def _chain_is_exact(model: Model, row: Inputs) -> bool:
     here, *left = torch.autograd.grad(tail.hidden, [pieces[1].leaf, *pieces[1].past], vector)
     before = torch.autograd.grad(pieces[0].new, pieces[0].leaf, left)[0]
     found = torch.cat([before, here], dim=1)
-    same = _close(tail.logits.detach(), read.logits.detach(), row)
-    return same and _close(found, expected, row)
+    same = close(tail.logits.detach(), read.logits.detach(), dtype)
+    return same and close(found, expected, dtype)
 
 
 def _direction(hidden: Tensor) -> Tensor:
     """(hidden,) a vector that no norm in front of the head makes vanish."""
     places = torch.arange(hidden.shape[-1], device=hidden.device)
     return (1.0 + places).cos().to(hidden.dtype)
-
-
-def _close(one: Tensor, other: Tensor, row: Inputs) -> bool:
-    return close(one, other, row.decoder.dtype)
 
 
 def close(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:

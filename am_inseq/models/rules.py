@@ -188,6 +188,21 @@ def _jump(call: Call, index: int, rise: Tensor, axis: int) -> Tensor:
     return rise * (x * share).sum(axis, keepdim=True)
 
 
+def chosen(call: Call) -> Tensor | None:
+    """A sum of what moves and of something chosen by what moved, such as the bias of an expert.
+
+    What the choice changes is shared among what moves; None where there is no such choice.
+    """
+    if len(call.live) != 1:
+        return None
+    (index,) = call.live
+    here, there = call.tensors[1 - index], call.partners[1 - index]
+    if here is there or here.shape != there.shape or torch.equal(here, there):
+        return None
+    rise = (here - there) * call.options.get("alpha", 1)
+    return call.tensors[index] + _jump(call, index, rise, -1)
+
+
 def _gather(call: Call) -> Tensor:
     """Chosen entries; where others are chosen now, by all entries that move."""
     axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)

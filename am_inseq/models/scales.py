@@ -20,13 +20,13 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from am_inseq.core.tokens import Side
 from am_inseq.errors import ResourceError, UnsupportedError
+from am_inseq.models.probe import REFUSALS
 from am_inseq.numerics.devices import is_out_of_memory
 
 _PROBE_LENGTH: Final = 6
 _TOLERANCE: Final = 1e-2  # of the largest logit
 _HALF_TOLERANCE: Final = 5e-2
 _BOTH: Final[frozenset[Side]] = frozenset({"encoder", "decoder"})
-_REFUSALS: Final = (TypeError, ValueError, RuntimeError, AttributeError, NotImplementedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,12 @@ def swapped(module: nn.Module, output: Tensor) -> Generator[None]:
 
 @dataclass
 class _Encoded(BaseModelOutput):
-    """An encoder's output with what mixtures of experts look for beside it."""
+    """An encoder's output with what mixtures of experts look for beside it.
 
+    Accelerate makes it anew from a dictionary, given as the first field.
+    """
+
+    last_hidden_state: Any = None
     router_probs: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
 
@@ -108,7 +112,7 @@ def measure_scales(network: Any) -> Scales:
     try:
         with torch.no_grad():
             return _measure(network)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         if is_out_of_memory(error):
             raise ResourceError(
                 f"a few tokens do not fit on the device beside the model ({str(error)[:200]}); use "
@@ -180,7 +184,7 @@ def _side_scales(
     allowed = (_HALF_TOLERANCE if is_half else _TOLERANCE) * float(truth.abs().max())
     differences: dict[float, float] = {}
     for factor in {1.0, own}:
-        with contextlib.suppress(*_REFUSALS):
+        with contextlib.suppress(*REFUSALS):
             given = run(inputs_embeds=looked_up * factor)
             differences[factor] = float((given - truth).abs().max())
     best = min(differences, key=lambda factor: differences[factor], default=own)

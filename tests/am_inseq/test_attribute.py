@@ -12,6 +12,7 @@ import torch
 from am_inseq.attribute import Listener, Request, attribute, estimate, tokenize
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.model import Inputs
+from am_inseq.engine.memory import Budget
 from am_inseq.errors import GuardError, InputError, TargetError, TextTooLongError, UnknownNameError
 from am_inseq.methods import METHODS
 from am_inseq.request import plan
@@ -237,6 +238,38 @@ def test_the_estimate_bounds_what_the_run_costs(method, family):
     assert (cost.backward_tokens > 0) is METHODS[method].needs_gradients
     assert cost.backward_tokens <= 2 * real.backward_tokens
     assert real.backward_tokens <= 1.5 * cost.backward_tokens
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"step_scores": ("contrast_prob_diff", "pcxmi")},
+        {"score": "contrast_logits_diff"},
+        {"score": "kl_divergence", "contrast_force_inputs": True},
+        {"step_scores": ("mc_dropout_prob_avg",)},
+        {
+            "score": "mc_dropout_prob_avg",
+            "score_options": {"n_mcd_steps": 3},
+            "step_scores": ("mc_dropout_prob_avg",),
+        },
+    ],
+)
+def test_the_estimate_counts_what_scores_run_beside_the_input(scores, family):
+    request = Request(
+        prompt=PROMPT,
+        target=TARGET,
+        contrast_target=" his cat was sick",
+        method="dummy",
+        budget=Budget(logits=1500),  # read in several stretches
+        **scores,
+    )
+
+    cost = estimate(tiny(family), request)
+    real = attribute(tiny(family), request).diagnostics
+
+    assert cost.forward_tokens == real.forward_tokens
+    assert cost.backward_tokens == 0
 
 
 def test_an_estimate_does_not_need_the_continuation():

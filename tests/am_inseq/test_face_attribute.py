@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -463,6 +464,43 @@ def test_a_model_moves_for_a_call_and_back(monkeypatch):
     model.attribute(PROMPT, generation_args=FEW, device="cpu", show_progress=False)
 
     assert moved == ["cuda:7", "cpu"]
+
+
+def test_no_other_thread_sees_a_model_that_moved_for_a_call(monkeypatch):
+    model = face("gpt2")
+    for module in (face_texts, load):
+        monkeypatch.setattr(module, "pick_device", lambda name: name)
+    held: list[bool] = []
+
+    def try_from_another_thread() -> None:
+        free = model.loaded.lock.acquire(blocking=False)
+        held.append(not free)
+        if free:
+            model.loaded.lock.release()
+
+    def to(place: str) -> None:
+        other = threading.Thread(target=try_from_another_thread)
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(model.model, "to", to)
+
+    model.attribute(PROMPT, generation_args=FEW, device="cuda:7", show_progress=False)
+
+    assert held == [True, True]
+
+
+def test_a_loaded_model_goes_to_the_device_that_load_model_names(monkeypatch):
+    network, tokenizer = build("gpt2")
+    moved: list[str] = []
+    for module in (face_texts, load):
+        monkeypatch.setattr(module, "pick_device", lambda name: name)
+    monkeypatch.setattr(network, "to", moved.append)
+
+    load_model(network, "saliency", tokenizer=tokenizer, device="cpu")
+    load_model(network, "saliency", tokenizer=tokenizer, device="cuda:7")
+
+    assert moved == ["cuda:7"]
 
 
 def test_a_device_that_is_not_there_is_refused():

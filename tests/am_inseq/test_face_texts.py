@@ -154,4 +154,4 @@ def test_a_framework_that_does_not_exist_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'transformers'"):
         load_model("demo/lm", framework="transformer")
     with pytest.raises(InputError, match="are for models that are loaded by name"):
-        load_model(tiny("gpt2").network, device="cpu", tokenizer=tiny("gpt2").tokenizer)
+        load_model(tiny("gpt2").network, dtype="float32", tokenizer=tiny("gpt2").tokenizer)

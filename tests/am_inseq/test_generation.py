@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from am_inseq.attribute import Request, attribute, attribute_each
 from am_inseq.errors import InputError, TargetError
@@ -192,6 +193,23 @@ def test_max_length_bounds_what_is_generated(family):
 def test_arguments_that_transformers_refuses_are_told():
     with pytest.raises(InputError, match="cannot generate with these arguments"):
         attribute(tiny("gpt2"), Request(prompt=PROMPT, generation={"num_beam": 3}))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_a_configuration_of_generation_says_what_its_arguments_say(family):
+    config = GenerationConfig(do_sample=True, top_k=0, temperature=1.5, max_new_tokens=5)
+    model = AttributionModel(tiny(family), "dummy")
+    expected = by_transformers(family, seed=3, max_new_tokens=5, **SAMPLED)
+
+    out = model.attribute(
+        PROMPT, generation_args={"generation_config": config, "seed": 3}, show_progress=False
+    )
+    beside = {"generation_config": config, "seed": 3, "max_new_tokens": 2}
+    shorter = attribute(tiny(family), Request(prompt=PROMPT, method="dummy", generation=beside))
+
+    assert decoder_of(out[0].attribution) == expected[0]
+    assert len(shorter.targets) == 2
+    assert config.max_new_tokens == 5
 
 
 def test_a_prefix_that_fills_the_context_is_refused():

@@ -167,7 +167,7 @@ def test_probabilities_of_a_span_multiply_and_its_step_scores_add_up(family):
         assert spans.step_scores[name] == pytest.approx([sum(each[1:3]), sum(each[:4])], rel=1e-9)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     family=st.sampled_from(["gpt2", "llama", "bart"]),
     spans=st.lists(

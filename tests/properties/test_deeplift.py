@@ -24,7 +24,7 @@ from am_inseq.models.differences import differences
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from am_inseq.models.load import load_model
 from am_inseq.models.rules import slope
-from tests.tiny import vocabularies
+from tests.tiny import vocabularies, zoo
 from tests.tiny.families import FAMILIES, tiny
 from tests.tiny.texts import CONTRAST, PROMPT, TARGET
 
@@ -125,6 +125,27 @@ def test_experts_that_the_baseline_does_not_choose_are_accounted_for():
 
     assert float((residual(out) / difference(out)).abs().max()) < 1e-3
     assert model.network.config._experts_implementation == before
+
+
+@pytest.mark.parametrize("family", ["gpt_oss", "qwen2_moe", "olmoe"])
+def test_other_experts_with_their_own_biases_are_accounted_for(family):
+    model = zoo.tiny(family)
+    chosen: list[Tensor] = []
+    topk = torch.topk
+
+    def watched(*args, **options):
+        found = topk(*args, **options)
+        chosen.append(found[1])
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "topk", watched)
+        out = run(model, "deeplift")
+
+    half = len(chosen) // 2
+    pairs = list(zip(chosen[-2 * half : -half], chosen[-half:], strict=True))
+    assert any(not one.equal(two) for one, two in pairs), "the baseline chose the same experts"
+    assert float((residual(out) / difference(out)).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["demo/lm", "demo/en-fr"])

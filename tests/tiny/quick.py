@@ -8,6 +8,7 @@ from am_inseq.methods import METHODS
 
 FEW: Final = {"num_probes": 2, "max_probe_steps": 1}
 LONG_PATHS: Final = (
+    "integrated_gradients",
     "sequential_integrated_gradients",
     "discretized_integrated_gradients",
     "layer_integrated_gradients",

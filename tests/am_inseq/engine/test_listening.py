@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from am_inseq.attribute import Listener, Request, attribute
+from am_inseq.attribute import Listener, Request, attribute, estimate
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.tokens import Token
 from am_inseq.engine.memory import Budget
@@ -69,6 +69,34 @@ def blocks_entered(model, run) -> int:
         for handle in handles:
             handle.remove()
     return len(entered)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "bart"])
+def test_a_run_of_unknown_length_tells_how_much_of_it_is_done(family):
+    recorder = Recorder()
+    options = {"num_probes": 4, "max_probe_steps": 12, "stopping_condition_top_k": 1}
+
+    out = attribute(tiny(family), request("reagent", options=options), recorder)
+
+    done, totals = zip(
+        *((d, t) for stage, d, t in recorder.progress if stage[0] == "a"), strict=True
+    )
+    assert len(set(totals)) == 1
+    assert list(done) == sorted(done)
+    assert done[-1] == totals[0]
+    assert any("did not end" in sentence for sentence in out.diagnostics.warnings)
+    # no step is nearly the whole: each moves on by about a twelfth of it
+    assert max(after - before for before, after in pairwise(done)) <= totals[0] / 6
+    assert len(set(done)) >= 12
+
+
+def test_an_estimate_takes_every_step_that_a_run_of_unknown_length_may_take():
+    asked = request("reagent", options={"num_probes": 2, "max_probe_steps": 8, "keep_top_n": 1})
+
+    cost = estimate(tiny("gpt2"), asked)
+    real = attribute(tiny("gpt2"), asked).diagnostics
+
+    assert 0.5 * cost.forward_tokens <= real.forward_tokens <= 1.1 * cost.forward_tokens
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +82,26 @@ def test_public_names_are_there(name):
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'atribute'"):
         _ = am_inseq.atribute
+
+
+def test_the_version_is_told_whatever_else_is_installed():
+    assert am_inseq.get_version() == am_inseq.__version__ == "0.1.0"
+    assert am_inseq.list_supported_frameworks() == ["transformers"]
+
+
+def test_the_attributed_function_of_later_calls_can_be_set():
+    model = AttributionModel(tiny("gpt2"), "saliency")
+    asked: dict[str, Any] = {"generation_args": {"max_new_tokens": 2}, "show_progress": False}
+    model.default_attributed_fn_id = "logit"
+
+    out = model.attribute(PROMPT, **asked)
+
+    assert out.info["attributed_fn"] == "logit"
+    expected = model.attribute(PROMPT, attributed_fn="logit", **asked)
+    assert out[0].attribution.values.equal(expected[0].attribution.values)
+    model.default_attributed_fn_id = "logitt"
+    with pytest.raises(UnknownNameError, match="did you mean 'logit'"):
+        model.attribute(PROMPT, **asked)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
