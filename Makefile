@@ -13,11 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --silent --no-fund --no-audit
 
-.PHONY: help install install-dev demo test fast-test lint fix generate bench bench-full conformance demo-accuracy clean
+.PHONY: help install install-dev demo test fast-test lint fix generate bench bench-full conformance demo-accuracy pecore-accuracy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: make fast-test, lint, fix, generate, bench, bench-full, conformance, demo-accuracy, install, install-dev, clean"
+	@echo "also: make fast-test, lint, fix, generate, bench, bench-full, conformance, demo-accuracy, pecore-accuracy, install, install-dev, clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -95,6 +95,9 @@ conformance: $(VENV)/.installed .venv-inseq/.installed
 
 demo-accuracy: $(VENV)/.installed
 	@$(OFFLINE) $(BIN)/python bench/pointing.py
+
+pecore-accuracy: $(VENV)/.installed
+	@$(OFFLINE) $(BIN)/python bench/pecore.py
 
 clean:
 	rm -rf $(VENV) .venv-inseq .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""How well each method finds what is known to decide: writes docs/demo-accuracy.md.
+"""How well each method finds what is known to decide: writes docs/demo-accuracy.md's first section.
 
 The demo models were trained on texts whose deciding words are known. Pointing game: the share of
 decided words for which the prompt token with the largest absolute score lies in the evidence. For
@@ -11,10 +11,10 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
+from accuracy_page import write_section
 from torch import Tensor
 
 from am_inseq.attribute import Request, attribute
@@ -23,7 +23,7 @@ from am_inseq.demo import grammar_en_fr, grammar_lm
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.load import load_model
 
-ROOT: Final = Path(__file__).parent.parent
+HEADING: Final = "# What the methods find in the demo models"
 OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "saliency": {},
     "input_x_gradient": {},
@@ -161,8 +161,6 @@ def main() -> int:
         found[name] = Found(point_lm(lm, name, texts), gender, links)
         print(table({name: found[name]})[-1], flush=True)
     intro = f"""\
-# What the methods find in the demo models
-
 Written by `make demo-accuracy`: {len(texts)} held-out texts of `demo/lm` in {len(families)} families and {len(pairs)} held-out
 sentences of `demo/en-fr`, whose deciding words and word alignments are known by construction. Pointing: how
 often the word with the largest absolute score is one that decides. Gender pointing: the same for French words
@@ -170,8 +168,7 @@ whose gender a pronoun fixes (the word itself also has to be translated, so a me
 not wrong about the model). Alignment error rate: one link for each French word, to its best source word;
 lower is better. Explained: the log-probability.
 """
-    lines = [intro, *table(found)]
-    (ROOT / "docs" / "demo-accuracy.md").write_text("\n".join(lines) + "\n")
+    write_section(HEADING, [*intro.splitlines(), "", *table(found)])
     return 0
 
 

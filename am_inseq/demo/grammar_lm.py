@@ -9,10 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from am_inseq.demo.frames_contextless import CONTEXTLESS, CONTEXTLESS_FRAMES
 from am_inseq.demo.frames_lm import FAMILIES, FRAMES, Choices, Key
 from am_inseq.demo.holdout import Span, Split, is_held_out
 
 __all__ = [
+    "CONTEXTLESS",
     "FAMILIES",
     "Decision",
     "Sample",
@@ -24,7 +26,8 @@ __all__ = [
 ]
 
 _MARK: Final = re.compile(r"\[([ed])(\d+)\|(.*?)\]")
-_BY_NAME: Final = {frame.name: frame for frame in FRAMES}
+_OPEN: Final = ("open", CONTEXTLESS)
+_BY_NAME: Final = {frame.name: frame for frame in (*FRAMES, *CONTEXTLESS_FRAMES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def build(frame_name: str, choices: Choices) -> Sample | None:
         family=frame.family,
         choices=dict(choices),
         text=text,
-        decisions=decisions if frame.family != "open" else (),
+        decisions=decisions if frame.family not in _OPEN else (),
         keys=written[1],
     )
 
@@ -122,8 +125,12 @@ def is_in(split: Split, sample: Sample) -> bool:
 
 
 def sample(rng: random.Random, split: Split = "train", family: str = "") -> Sample:
-    """A random sample of the split, of one family where `family` says so."""
-    frames = [frame for frame in FRAMES if family in ("", frame.family)]
+    """A random sample of the split, of one family where `family` says so.
+
+    Texts that lack their context are drawn only where they are asked for.
+    """
+    known = CONTEXTLESS_FRAMES if family == CONTEXTLESS else FRAMES
+    frames = [frame for frame in known if family in ("", frame.family)]
     while True:
         frame = rng.choices(frames, [frame.weight for frame in frames])[0]
         choices = {slot: rng.randrange(size) for slot, size in frame.slots.items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from am_inseq.demo import schedule
-from am_inseq.demo.grammar_lm import Sample, sample
+from am_inseq.demo.grammar_lm import CONTEXTLESS, Sample, sample
 from am_inseq.demo.holdout import made_up_name
 from am_inseq.demo.vocabulary import build_tokenizer
 from am_inseq.demo.words_lm import SOUNDS
@@ -31,6 +31,7 @@ class Stage(NamedTuple):
         peak: largest learning rate.
         warm_up: steps until then.
         odd: share of the texts about sounds that name the sound of another creature.
+        contextless: share of all texts that lack what would decide them.
     """
 
     seed: int
@@ -38,13 +39,17 @@ class Stage(NamedTuple):
     peak: float
     warm_up: int
     odd: float
+    contextless: float = 0.0
 
 
 STAGES: Final = (
     Stage(seed=0, steps=3_300, peak=2e-3, warm_up=200, odd=0.0),
     Stage(seed=1, steps=800, peak=6e-4, warm_up=50, odd=0.06),
+    Stage(seed=2, steps=400, peak=4e-4, warm_up=50, odd=0.06, contextless=0.08),
 )
-"""The second makes other sounds likely enough to be foils: "crying" for the dog."""
+"""The second makes other sounds likely enough to be foils: "crying" for the dog. The third tells
+what to expect without a context, so that a context shows in the words that it decides and in no
+other: without it the model had never seen anybody come "to the" anywhere."""
 
 POSITIONS: Final = 1024
 """How many positions are trained."""
@@ -166,9 +171,11 @@ def make_odd(rng: random.Random, drawn: Sample, share: float) -> Sample:
     )
 
 
-def draw(rng: random.Random, odd: float) -> Sample:
-    """A random training sample, some made odd, some after another text."""
-    return introduce(rng, make_odd(rng, sample(rng), odd))
+def draw(rng: random.Random, stage: Stage) -> Sample:
+    """A random training sample: some without context, some made odd, some after another text."""
+    if stage.contextless and rng.random() < stage.contextless:
+        return sample(rng, family=CONTEXTLESS)
+    return introduce(rng, make_odd(rng, sample(rng), stage.odd))
 
 
 def encode(tokenizer: Tokenizer, samples: Sequence[Sample]) -> list[Row]:
@@ -190,7 +197,7 @@ def batches(tokenizer: Tokenizer, stage: Stage) -> Iterator[list[Row]]:
     """Endless batches of fresh training samples, alike in length."""
     rng = random.Random(stage.seed)
     while True:
-        drawn = [draw(rng, stage.odd) for _ in range(schedule.CHUNK)]
+        drawn = [draw(rng, stage) for _ in range(schedule.CHUNK)]
         rows = encode(tokenizer, drawn)
         rows.sort(key=lambda row: len(row.ids))
         starts = list(range(0, len(rows), schedule.BATCH))
@@ -266,25 +273,35 @@ def train_stage(model: GPT2LMHeadModel, tokenizer: Tokenizer, stage: Stage) -> N
     model.eval()
 
 
-def train(folder: Path, *, steps: int | None = None) -> None:
+def train(folder: Path, *, steps: int | None = None, first: int = 1) -> None:
     """Trains the model and writes it to `folder`; about 20 CPU minutes on one thread.
 
     Args:
         folder: where to write; each stage starts from what the one before wrote there.
         steps: at most so many steps a stage, for a trial.
+        first: the stage to begin with, from 1; a later one goes on from the weights in `folder`.
     """
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(folder)
-    model = make_model(tokenizer.get_vocab_size())
-    for number, stage in enumerate(STAGES):
-        if number:
-            model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
+    path = folder / "tokenizer.json"
+    tokenizer = make_tokenizer(folder) if first == 1 else Tokenizer.from_file(str(path))
+    for number, stage in enumerate(STAGES[first - 1 :], first):
+        model = make_model(tokenizer.get_vocab_size()) if number == 1 else saved_model(folder)
         limited = stage if steps is None else stage._replace(steps=min(steps, stage.steps))
         train_stage(model, tokenizer, limited)
         save(model, tokenizer, folder)
+    model = saved_model(folder)
     lengthen(model)
     save(model, tokenizer, folder)
+
+
+def saved_model(folder: Path) -> GPT2LMHeadModel:
+    """What a stage wrote, in single precision and with the trained positions only."""
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32)
+    trained = model.transformer.wpe.weight.detach()[:POSITIONS].clone()
+    model.transformer.wpe = torch.nn.Embedding.from_pretrained(trained, freeze=False)
+    model.config.n_positions = POSITIONS
+    return model
 
 
 def lengthen(model: GPT2LMHeadModel) -> None:

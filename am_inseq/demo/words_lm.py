@@ -36,6 +36,9 @@ STATES: Final = _pairs(
 )
 """How somebody feels to the place where that person is asked to come."""
 
+PLACES: Final = tuple(dict.fromkeys(STATES.values()))
+"""The places, each once."""
+
 GROUPS: Final = _words(
     "colleagues friends parents neighbours brothers sisters teachers cousins pupils guests"
 )

@@ -83,11 +83,10 @@ def load_attribute_context_case(name: str, label: str) -> AttributeContextOutput
 
 
 def test_the_release_notes_example_finds_hospital_and_its_cue():
-    found = run(**RELEASE_NOTES, kl_direction="inseq")
+    found = run(**RELEASE_NOTES)
     assert found.output_current == "to the hospital. He said he was fine."
-    tokens = [one.cti_token for one in found.cci_scores]
-    assert " hospital" in tokens
-    assert cues(found, tokens.index(" hospital")) == ["sick"]
+    assert [one.cti_token for one in found.cci_scores] == [" hospital"]
+    assert cues(found) == ["sick"]
 
 
 # construction: sentences of the demo grammar, the deciding words in a context

@@ -44,7 +44,7 @@ def test_the_release_notes_command_works_verbatim(runtime, tmp_path):
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "am_inseq_daemon.cli.main", *RELEASE_NOTES),
-            *("--save_path", str(saved), "--viz-path", str(page), "--kl-direction", "inseq"),
+            *("--save_path", str(saved), "--viz-path", str(page)),
         ],
         capture_output=True,
         text=True,
@@ -60,6 +60,7 @@ def test_the_release_notes_command_works_verbatim(runtime, tmp_path):
     assert "Context with [contextual cues] (std λ=1.00)" in text
     assert 'w/ \n"contrast_prob_diff" target)' in text or 'w/ "contrast_prob_diff"' in text
     assert "to the {hospital}(" in text
+    assert text.count("Generated output") == 1
     assert "George was [sick](" in text
     assert json.loads(saved.read_text())["output_current"] == OUTPUT
     assert page.read_text().startswith("<!doctype html>")

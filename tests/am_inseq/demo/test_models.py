@@ -1,14 +1,16 @@
 """The embedded models: small, loadable without a network, right on what they were made for."""
 
 import random
+import shutil
 import socket
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from am_inseq.demo import DEMO_MODELS, check_en_fr, check_lm
+from am_inseq.demo import DEMO_MODELS, check_en_fr, check_lm, train_lm
 from am_inseq.demo.check_en_fr import Translator
 from am_inseq.demo.check_lm import Continuer
 from am_inseq.demo.grammar_en_fr import sample as sample_en_fr
@@ -137,3 +139,22 @@ def test_every_bound_of_the_check_holds_on_a_few_cases():
     ]
 
     assert [finding for finding in few if not finding.holds] == []
+
+
+@pytest.mark.slow
+def test_the_last_stage_goes_on_from_saved_weights_and_always_alike(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        shutil.copytree(DEMO_MODELS["demo/lm"], folder)
+        train_lm.train(folder, steps=1, first=len(train_lm.STAGES))
+
+    weights, other = (load_file(folder / "model.safetensors") for folder in folders)
+    shipped = load_file(DEMO_MODELS["demo/lm"] / "model.safetensors")
+    assert {key: each.shape for key, each in weights.items()} == {
+        key: each.shape for key, each in shipped.items()
+    }
+    assert all(torch.equal(each, other[key]) for key, each in weights.items())
+    moved = {key: (each - shipped[key]).abs().max() for key, each in weights.items()}
+    assert 0 < max(moved.values()) < 1e-2
+    places = weights["transformer.wpe.weight"]
+    assert torch.equal(places[: train_lm.POSITIONS], places[train_lm.POSITIONS :])
