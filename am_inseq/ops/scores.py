@@ -32,17 +32,21 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 
 
 def find_merging(
-    name: str, aggregates: Mapping[str, object] | None = None, kind: str = "spans"
+    name: str,
+    aggregates: Mapping[str, object] | None = None,
+    kind: str = "spans",
+    otherwise: object = _OTHERWISE,
 ) -> Merging:
     """How values of a step score at several targets become one value.
 
     Looked for in `aggregates`, then in what the score was declared or registered with, then in the
-    table of the scores that multiply or add up; else it is the value furthest from 0.
+    table of the scores that multiply or add up; else it is `otherwise`.
 
     Args:
         name: the score.
         aggregates: score to the name of a reduction, or a function.
         kind: the aggregator's own name; "spans" stands for all of its family.
+        otherwise: by default the value that is furthest from 0.
 
     Raises:
         UnknownNameError: a reduction that does not exist.
@@ -52,7 +56,7 @@ def find_merging(
         return as_merging(aggregates[name])
     declared = SCORES[name].aggregates if name in SCORES else {}
     found = next((declared[key] for key in (kind, *_KINDS) if key in declared), None)
-    return as_merging(_DEFAULTS.get(name, _OTHERWISE) if found is None else found)
+    return as_merging(_DEFAULTS.get(name, otherwise) if found is None else found)
 
 
 def as_merging(given: object) -> Merging:

@@ -264,7 +264,7 @@ def _joined(attribution: Attribution, group: Group) -> Token:
     parts = {token.part for token in tokens}
     # across the border, as inseq's spans may be, it counts as what is explained
     order: tuple[Part, ...] = ("continuation", "prompt", "special")
-    part = next(one for one in order if one in parts)
+    part: Part = next(one for one in order if one in parts)
     whole = attribution.continuation if part == "continuation" else attribution.prompt
     written = [token for token in tokens if token.part == part and token.start >= 0]
     ranges = _ranges(written) or [(-1, -1)]
@@ -307,7 +307,8 @@ def _merged(
     reduction: Callable[..., Tensor],
 ) -> Block:
     """The block with its axes of tokens, and of targets where `rows` says, merged."""
-    values = block.values.double()
+    is_flat = block.values.ndim <= 2  # hidden coordinates are many
+    values = block.values.double() if is_flat else block.values
     if "token" in block.axes and "target" in block.axes:
         values = _only_before(attribution, values, block)
     encoder = sum(token.side == "encoder" for token in attribution.tokens)
