@@ -65,8 +65,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 
 
-FUNCTION_OPTIONS: Final = frozenset({"vnorm_ord"})
-"""Options of aggregation functions."""
+FUNCTION_OPTIONS: Final = frozenset({"vnorm_ord"})  # options of aggregation functions
 
 
 class SequenceAttributionAggregator(Aggregator):
