@@ -32,8 +32,14 @@ if TYPE_CHECKING:
         register_model_config,
     )
     from am_inseq.face.model import AttributionModel, load_model
-    from am_inseq.face.output import FeatureAttributionOutput, merge_attributions, show_attributions
+    from am_inseq.face.output import FeatureAttributionOutput, merge_attributions
     from am_inseq.face.remote import connect
+    from am_inseq.face.showing import (
+        show_attributions,
+        show_granular_attributions,
+        show_token_attributions,
+        to_html,
+    )
     from am_inseq.ops.view import make_view
 
 _HOMES: Final[dict[str, str]] = {
@@ -64,7 +70,10 @@ _HOMES: Final[dict[str, str]] = {
     "merge_attributions": "am_inseq.face.output",
     "register_model_config": "am_inseq.face.lists",
     "register_step_function": "am_inseq.face.functions",
-    "show_attributions": "am_inseq.face.output",
+    "show_attributions": "am_inseq.face.showing",
+    "show_granular_attributions": "am_inseq.face.showing",
+    "show_token_attributions": "am_inseq.face.showing",
+    "to_html": "am_inseq.face.showing",
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
 }
@@ -155,6 +164,9 @@ __all__ = [
     "register_model_config",
     "register_step_function",
     "show_attributions",
+    "show_granular_attributions",
+    "show_token_attributions",
+    "to_html",
     "tokenize",
     "visualize_attribute_context",
 ]

@@ -14,7 +14,7 @@ from am_inseq.face.aggregators import (
     SubwordAggregator,
 )
 from am_inseq.face.lists import list_aggregation_functions, list_aggregators
-from am_inseq.face.output import FeatureAttributionOutput, merge_attributions, show_attributions
+from am_inseq.face.output import FeatureAttributionOutput, merge_attributions
 from am_inseq.face.pipeline import AggregationFunction, AggregatorPipeline
 from am_inseq.face.sequence import (
     CoarseFeatureAttributionSequenceOutput,
@@ -22,6 +22,11 @@ from am_inseq.face.sequence import (
     GradientFeatureAttributionSequenceOutput,
     GranularFeatureAttributionSequenceOutput,
     MultiDimensionalFeatureAttributionSequenceOutput,
+)
+from am_inseq.face.showing import (
+    show_attributions,
+    show_granular_attributions,
+    show_token_attributions,
 )
 from am_inseq.face.steps import FeatureAttributionStepOutput, TokenWithId
 
@@ -54,6 +59,8 @@ __all__ = [
     "list_aggregators",
     "merge_attributions",
     "show_attributions",
+    "show_granular_attributions",
+    "show_token_attributions",
 ]
 
 _BATCHES: Final = (

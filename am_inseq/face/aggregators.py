@@ -90,8 +90,7 @@ class SequenceAttributionAggregator(Aggregator):
             attr: the output.
             aggregate_fn: by default the L2 norm of hidden coordinates, the mean of others.
             select_idx: an entry that is taken as it is, a range or list of those that count.
-            normalize: make the absolute values of each column add up to 1, over source and target
-                together; by default done, unless rescaled.
+            normalize: make the absolute values of a column add up to 1; done unless rescaled.
             rescale: divide by the largest absolute value instead.
             function_options: of the function, as vnorm_ord.
 
