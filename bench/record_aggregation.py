@@ -123,7 +123,12 @@ def record(folder, label):
             given["paired_attr"] = other.aggregate()
         result = seq.clone().aggregate(**given)
         found.append({"args": args, "result": recorded(result)})
-    return {"class": type(seq).__name__, "raw": recorded(seq), "paired": recorded(other), "aggregations": found}
+    return {
+        "class": type(seq).__name__,
+        "raw": recorded(seq),
+        "paired": recorded(other),
+        "aggregations": found,
+    }
 
 
 def main():

@@ -135,7 +135,7 @@ class AttributionModel(TextMembers, nn.Module):
                 end.
             attr_pos_end: one past the last; negative counts from the end, beyond it means the end.
             show_progress: draw a progress bar on standard error.
-            pretty_progress: taken for inseq's sake; there is one kind of bar.
+            pretty_progress: a bar for each stage of a text too; else one bar, without colours.
             output_step_attributions: also give one object for each attributed token, in
                 `step_attributions`.
             attribute_target: score the target side of an encoder-decoder too; a decoder-only
@@ -171,7 +171,6 @@ class AttributionModel(TextMembers, nn.Module):
             UnknownNameError: a method, score or option that does not exist.
             TargetError: a generated text that does not begin with its input.
         """
-        del pretty_progress
         started = time.perf_counter()
         prompts = prompts_of("input_texts", input_texts)
         if batch_size is not None and batch_size < 1:
@@ -216,7 +215,7 @@ class AttributionModel(TextMembers, nn.Module):
             Request(**given.request(self.loaded, index, prompt), **shared)
             for index, prompt in enumerate(prompts)
         ]
-        results = self._run(requests, device, show_progress=show_progress)
+        results = self._run(requests, device, bars=(show_progress, pretty_progress))
         if given.is_whole and generation_args:
             results = [_told(one, _UNUSED) for one in results]
         info = {
@@ -248,10 +247,10 @@ class AttributionModel(TextMembers, nn.Module):
         )
 
     def _run(
-        self, requests: Sequence[Request], device: str | None, *, show_progress: bool
+        self, requests: Sequence[Request], device: str | None, *, bars: tuple[bool, bool]
     ) -> list[Attribution]:
         """One attribution for each continuation of each request."""
-        bar = progress_bar(len(requests), enabled=show_progress)
+        bar = progress_bar(len(requests), enabled=bars[0], pretty=bars[1])
         with self._placed(device), bar as report:
             return [
                 one
