@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from am_inseq.context.result import AttributeContextOutput, CCIOutput
     from am_inseq.context.run import attribute_context, attribute_context_with_model
     from am_inseq.core.attribution import Attribution
+    from am_inseq.face.exports import export, to_pandas
+    from am_inseq.face.files import load_any, save
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
@@ -58,22 +60,26 @@ _HOMES: Final[dict[str, str]] = {
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
+    "export": "am_inseq.face.exports",
     "get_version": "am_inseq.face.lists",
     "list_aggregation_functions": "am_inseq.face.lists",
     "list_aggregators": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
     "list_supported_frameworks": "am_inseq.face.lists",
+    "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "merge_attributions": "am_inseq.face.output",
     "register_model_config": "am_inseq.face.lists",
     "register_step_function": "am_inseq.face.functions",
+    "save": "am_inseq.face.files",
     "show_attributions": "am_inseq.face.showing",
     "show_granular_attributions": "am_inseq.face.showing",
     "show_token_attributions": "am_inseq.face.showing",
     "to_html": "am_inseq.face.showing",
+    "to_pandas": "am_inseq.face.exports",
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
 }
@@ -151,22 +157,26 @@ __all__ = [
     "connect",
     "estimate",
     "explain",
+    "export",
     "get_version",
     "list_aggregation_functions",
     "list_aggregators",
     "list_feature_attribution_methods",
     "list_step_functions",
     "list_supported_frameworks",
+    "load_any",
     "load_attribute_context",
     "load_model",
     "make_view",
     "merge_attributions",
     "register_model_config",
     "register_step_function",
+    "save",
     "show_attributions",
     "show_granular_attributions",
     "show_token_attributions",
     "to_html",
+    "to_pandas",
     "tokenize",
     "visualize_attribute_context",
 ]
