@@ -10,17 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 import am_inseq_daemon.protocol
-from am_inseq_daemon.cli.attribute import written
+from am_inseq.errors import UnknownNameError
 from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.failure import ExitCode
+from am_inseq_daemon.cli.options import written
 from am_inseq_daemon.protocol.codec import make_converter
 from am_inseq_daemon.protocol.types import CatalogueResult
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from am_inseq_daemon.cli.arguments import Commands
 
+_AUTO: Final = "auto"
+_CAPTUM: Final = "captum:"  # the library tells which classes of Captum there are
 _FILE: Final = Path(am_inseq_daemon.protocol.__file__ or "").parent / "catalogue.json"
 
 
@@ -38,6 +42,23 @@ def add_parser(commands: Commands) -> None:
 def catalogue() -> CatalogueResult:
     """Every method and score; torch is not needed to know them."""
     return make_converter().structure(_content(), CatalogueResult)
+
+
+def check_names(*, methods: Iterable[str], scores: Iterable[str]) -> None:
+    """Refuses names that nothing has, before a model is loaded.
+
+    Raises:
+        UnknownNameError: offers the nearest.
+    """
+    known = catalogue()
+    named = [one.name for one in known.methods]
+    for name in methods:
+        if name not in named and name != _AUTO and not name.startswith(_CAPTUM):
+            raise UnknownNameError("method", name, named)
+    recorded = [one.name for one in known.scores]
+    for name in scores:
+        if name not in recorded and name != _AUTO:
+            raise UnknownNameError("score", name, recorded)
 
 
 def run_methods(arguments: argparse.Namespace) -> ExitCode:

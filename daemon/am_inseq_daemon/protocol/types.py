@@ -12,9 +12,19 @@ from typing import Literal
 
 import attrs
 
+from am_inseq_daemon.protocol import context, requests
+
 PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
-OptionValue = int | float | str | bool | None
-ProgressToken = int | str
+OptionValue = requests.OptionValue
+ProgressToken = requests.ProgressToken
+
+Aggregation = requests.Aggregation
+AttributionComputeParams = requests.AttributionComputeParams
+AttributionContextParams = requests.AttributionContextParams
+ContextCue = context.ContextCue
+ContextRange = context.ContextRange
+ContextRanges = context.ContextRanges
+AttributionContextResult = context.AttributionContextResult
 
 
 @attrs.frozen(kw_only=True)
@@ -191,27 +201,6 @@ class CatalogueResult:
     default_method: str
     default_contrast_method: str
     default_score: str
-
-
-@attrs.frozen(kw_only=True)
-class AttributionComputeParams:
-    """Asks how much each token of `prompt` mattered to each token that follows it.
-
-    Without `target` the model first continues the prompt by at most `max_new_tokens` tokens.
-    """
-
-    prompt: str
-    model: str = "auto"
-    device: str = "auto"
-    target: str | None = None
-    contrast_target: str | None = None
-    method: str = "auto"
-    options: dict[str, OptionValue] = attrs.Factory(dict)
-    score: str = "auto"
-    step_scores: tuple[str, ...] = ()
-    max_new_tokens: int = 24
-    work_done_token: ProgressToken | None = None
-    partial_result_token: ProgressToken | None = None
 
 
 @attrs.frozen(kw_only=True)
