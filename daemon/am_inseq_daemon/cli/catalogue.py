@@ -41,7 +41,7 @@ def add_parser(commands: Commands) -> None:
 
 def catalogue() -> CatalogueResult:
     """Every method and score; torch is not needed to know them."""
-    return make_converter().structure(_content(), CatalogueResult)
+    return make_converter().structure(content(), CatalogueResult)
 
 
 def check_names(*, methods: Iterable[str], scores: Iterable[str]) -> None:
@@ -64,7 +64,7 @@ def check_names(*, methods: Iterable[str], scores: Iterable[str]) -> None:
 def run_methods(arguments: argparse.Namespace) -> ExitCode:
     """Prints the methods."""
     if arguments.json:
-        write_line(json.dumps(_content()["methods"], indent=2))
+        write_line(json.dumps(content()["methods"], indent=2))
         return ExitCode.OK
     known = catalogue()
     grid = _grid()
@@ -86,7 +86,7 @@ def run_methods(arguments: argparse.Namespace) -> ExitCode:
 def run_scores(arguments: argparse.Namespace) -> ExitCode:
     """Prints the scores."""
     if arguments.json:
-        write_line(json.dumps(_content()["scores"], indent=2))
+        write_line(json.dumps(content()["scores"], indent=2))
         return ExitCode.OK
     known = catalogue()
     grid = _grid()
@@ -109,5 +109,6 @@ def _grid() -> Table:
     return grid
 
 
-def _content() -> dict[str, Any]:
+def content() -> dict[str, Any]:
+    """The catalogue as it is served; torch is not needed to know it."""
     return json.loads(_FILE.read_text(encoding="utf-8"))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
+    from am_inseq.face.output import FeatureAttributionOutput
+
 ENDINGS: Final = (
     ".json",
     ".json.gz",
@@ -84,24 +86,39 @@ class Saving:
             yield path
 
 
+def write_output(output: FeatureAttributionOutput, path: Path) -> None:
+    """Writes a result in the format that the ending says; a file that is there is replaced.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    from am_inseq.face.files import save_output
+
+    save_output(output, path, overwrite=True)
+
+
 def saving_of(given: Mapping[str, Any]) -> Saving:
     """What the arguments say is to be written.
 
     Raises:
         Failure: a file's name does not tell what to write, or it cannot be written there.
     """
-    paths = [_path(one) for one in given.get("save_path", [])]
+    paths = [destination(one) for one in given.get("save_path", [])]
     page = given.get("viz_path")
     if page:
-        paths.append(_path(page if Path(page).suffix == ".html" else f"{page}.html"))
+        paths.append(destination(page if Path(page).suffix == ".html" else f"{page}.html"))
     how = aggregation(given)
     if how is None and given.get("aggregate_output"):
         how = Aggregation()
     return Saving(tuple(dict.fromkeys(paths)), how)
 
 
-def _path(given: str) -> Path:
-    """The file, its folder and its ending looked at before anything runs."""
+def destination(given: str) -> Path:
+    """The file that is to be written, its folder and its ending looked at before anything runs.
+
+    Raises:
+        Failure: its name does not tell what to write, or it cannot be written there.
+    """
     path = Path(given).expanduser()
     if not path.suffix:
         path = path.with_name(f"{path.name}.json")

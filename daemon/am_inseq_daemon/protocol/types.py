@@ -171,10 +171,11 @@ class CatalogueOption:
 
 @attrs.frozen(kw_only=True)
 class CatalogueMethod:
-    """One attribution method."""
+    """One attribution method; `summary` is the first line of `description`."""
 
     name: str
     summary: str
+    description: str
     needs_gradients: bool
     is_signed: bool
     cost: str
@@ -188,8 +189,10 @@ class CatalogueScore:
 
     name: str
     summary: str
+    description: str
     unit: str
     needs_contrast: bool
+    options: tuple[CatalogueOption, ...]
 
 
 @attrs.frozen(kw_only=True)

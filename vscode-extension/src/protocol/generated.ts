@@ -268,10 +268,11 @@ export interface CatalogueOption {
   readonly description: string;
 }
 
-/** One attribution method. */
+/** One attribution method; `summary` is the first line of `description`. */
 export interface CatalogueMethod {
   readonly name: string;
   readonly summary: string;
+  readonly description: string;
   readonly needsGradients: boolean;
   readonly isSigned: boolean;
   readonly cost: string;
@@ -283,8 +284,10 @@ export interface CatalogueMethod {
 export interface CatalogueScore {
   readonly name: string;
   readonly summary: string;
+  readonly description: string;
   readonly unit: string;
   readonly needsContrast: boolean;
+  readonly options: readonly CatalogueOption[];
 }
 
 /** What a request may name. */
