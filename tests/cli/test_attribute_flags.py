@@ -46,7 +46,7 @@ def asked(parsed):
 def test_every_flag_of_inseq_has_its_name_its_short_form_and_dashes():
     flags = {flag.name: flag for group in GROUPS.values() for flag in group}
 
-    assert INSEQ <= set(NAMES)
+    assert set(NAMES) >= INSEQ
     for short, name in SHORT.items():
         assert short in flags[name].also
     assert spellings("start_pos") == ("--start_pos", "--start-pos")

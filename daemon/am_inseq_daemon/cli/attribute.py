@@ -115,6 +115,6 @@ def _tell_cost(result: AttributionComputeResult, place: str) -> None:
     found = result.diagnostics
     text = f"text {place}: " if place else ""
     write_error(
-        f"{text}{len(result.view.targets)} tokens explained in {found.seconds:.2f} s, "
+        f"{text}{len(result.view.targets)} explained in {found.seconds:.2f} s, "
         f"{found.forward_tokens} tokens forward and {found.backward_tokens} backward"
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from am_inseq_daemon.cli.arguments import Commands
+    from am_inseq_daemon.protocol.types import CatalogueOption
 
 _AUTO: Final = "auto"
 _CAPTUM: Final = "captum:"  # the library tells which classes of Captum there are
@@ -72,9 +73,7 @@ def run_methods(arguments: argparse.Namespace) -> ExitCode:
         sign = "signed" if method.is_signed else "unsigned"
         facts = Text(method.summary)
         facts.append(f"\n{sign}, {method.cost}", style="dim")
-        for option in method.options:
-            facts.append(f"\n--option {option.name}={written(option.default)}")
-            facts.append(f"  {option.description}" if option.description else "", style="dim")
+        _append_options(facts, method.options)
         grid.add_row(method.name, facts)
     console = output_console()
     console.print(grid)
@@ -94,11 +93,18 @@ def run_scores(arguments: argparse.Namespace) -> ExitCode:
         facts = Text(score.summary)
         needs = ", needs --contrast-target" if score.needs_contrast else ""
         facts.append(f"\nin {score.unit}{needs}" if score.unit else needs, style="dim")
+        _append_options(facts, score.options)
         grid.add_row(score.name, facts)
     console = output_console()
     console.print(grid)
     console.print(Text(f"default {known.default_score}", style="dim"))
     return ExitCode.OK
+
+
+def _append_options(facts: Text, options: Iterable[CatalogueOption]) -> None:
+    for option in options:
+        facts.append(f"\n--option {option.name}={written(option.default)}")
+        facts.append(f"  {option.description}" if option.description else "", style="dim")
 
 
 def _grid() -> Table:
