@@ -98,7 +98,6 @@ def _result_of(
 ) -> AttributionComputeResult:
     """The sequence as `am-inseq attribute` would have got it."""
     from am_inseq.ops.units import merge, partition
-
     from am_inseq_daemon.worker.convert import to_result
 
     attribution = sequence.attribution
