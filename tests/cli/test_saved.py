@@ -38,8 +38,8 @@ def documents(text):
 
 
 def test_every_format_holds_both_texts_in_inseqs_shape(saved):
-    plain = json.loads(saved.json.read_text())
-    packed = json.loads(gzip.decompress(saved.gz.read_bytes()))
+    plain = json.loads(saved.json.read_text())["attributes"]
+    packed = json.loads(gzip.decompress(saved.gz.read_bytes()))["attributes"]
 
     assert plain["info"]["input_texts"] == [PROMPT, "world the"]
     assert plain["info"]["generated_texts"] == [f"{PROMPT} sat on", "world the sat on"]
@@ -49,6 +49,7 @@ def test_every_format_holds_both_texts_in_inseqs_shape(saved):
         if "attributions" in plain
         else True
     )
+    assert len(plain["sequence_attributions"]) == 2
     assert plain["info"] == packed["info"]
 
 
