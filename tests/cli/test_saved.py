@@ -122,7 +122,7 @@ def test_converting_there_and_back_changes_no_score(saved, cli, folder):
     there = cli("convert", str(saved.json), str(own), "--json")
     again = cli("convert", str(own), str(back))
 
-    assert json.loads(there.out) == {"written": str(own), "sequences": 2}
+    assert json.loads(there.out) == {"written": [str(own)], "sequences": 2}
     assert again.out == f"written: {back}, 2 sequences\n"
     shown = [documents(cli("view", str(path), "--json").out) for path in (saved.json, back)]
     assert [one["values"] for one in shown[0]] == [one["values"] for one in shown[1]]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from am_inseq_daemon.protocol.types import AttributionComputeResult
 
 _DESCRIPTION: Final = """\
-Show a saved result: a .safetensors file of am-inseq, JSON that am-inseq or inseq saved, gzipped or
-not, or what attribute-context saved."""
+Show a saved result: a .safetensors file of am-inseq, JSON that am-inseq or
+inseq saved, gzipped or not, or what attribute-context saved."""
 _EXAMPLES: Final = """\
 examples:
   am-inseq view out.safetensors --unit word
