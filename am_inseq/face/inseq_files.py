@@ -17,10 +17,12 @@ from torch import Tensor
 from am_inseq.core.attribution import Attribution, Block
 from am_inseq.core.names import VERSION
 from am_inseq.errors import InputError
-from am_inseq.face.output import (
-    FeatureAttributionOutput,
+from am_inseq.face.made import class_of
+from am_inseq.face.output import FeatureAttributionOutput, steps_of
+from am_inseq.face.sequence import (
+    KINDS,
+    CoarseFeatureAttributionSequenceOutput,
     FeatureAttributionSequenceOutput,
-    steps_of,
 )
 from am_inseq.face.steps import FeatureAttributionStepOutput, TokenWithId
 from am_inseq.io.archive import SCHEMA
@@ -85,11 +87,11 @@ def split(output: InseqOutput) -> list[InseqOutput]:
 
 
 def _to_sequence(sequence: FeatureAttributionSequenceOutput) -> InseqSequence:
-    kind = "Coarse"
+    kind: type[Any] = CoarseFeatureAttributionSequenceOutput  # one that inseq does not aggregate
     if sequence.dims:
-        kind = "Granular" if sequence.dims == ("hidden",) else "MultiDimensional"
+        kind = type(sequence)
     return InseqSequence(
-        name=f"{kind}FeatureAttributionSequenceOutput",
+        name=kind.__name__.replace("Gradient", "Granular"),
         source=[(one.token, one.id) for one in sequence.source],
         target=[(one.token, one.id) for one in sequence.target],
         source_attributions=sequence.source_attributions,
@@ -160,7 +162,8 @@ def _foreign(
     first = attribution.targets[0] if attribution.targets else 0
     encoder = len(attribution.tokens) - len(one.target)
     start = first - encoder if attribution.targets else one.attr_pos_start
-    return FeatureAttributionSequenceOutput(
+    known = {kind.__name__: kind for kind in KINDS}
+    return known.get(one.name, class_of(attribution.method, dims))(
         **_shared(one),
         attr_pos_start=start,
         attr_pos_end=one.attr_pos_end
