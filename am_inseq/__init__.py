@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from am_inseq.context.result import AttributeContextOutput, CCIOutput
     from am_inseq.context.run import attribute_context, attribute_context_with_model
     from am_inseq.core.attribution import Attribution
+    from am_inseq.face.exports import export, to_pandas
+    from am_inseq.face.files import load_any, save
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
@@ -47,13 +49,17 @@ _HOMES: Final[dict[str, str]] = {
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
+    "export": "am_inseq.face.exports",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
+    "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "register_step_function": "am_inseq.face.functions",
+    "save": "am_inseq.face.files",
     "show_attributions": "am_inseq.face.output",
+    "to_pandas": "am_inseq.face.exports",
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
 }
@@ -74,13 +80,17 @@ __all__ = [
     "connect",
     "estimate",
     "explain",
+    "export",
     "list_feature_attribution_methods",
     "list_step_functions",
+    "load_any",
     "load_attribute_context",
     "load_model",
     "make_view",
     "register_step_function",
+    "save",
     "show_attributions",
+    "to_pandas",
     "tokenize",
     "visualize_attribute_context",
 ]

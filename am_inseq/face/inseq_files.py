@@ -68,7 +68,7 @@ def to_inseq(output: FeatureAttributionOutput, *, with_own: bool) -> InseqOutput
             "has_steps": has_steps,
             "sequences": own,
         }
-    return InseqOutput([_to_sequence(one) for one in output], info, has_steps)
+    return InseqOutput([to_sequence(one) for one in output], info, has_steps)
 
 
 def split(output: InseqOutput) -> list[InseqOutput]:
@@ -86,7 +86,8 @@ def split(output: InseqOutput) -> list[InseqOutput]:
     return found
 
 
-def _to_sequence(sequence: FeatureAttributionSequenceOutput) -> InseqSequence:
+def to_sequence(sequence: FeatureAttributionSequenceOutput) -> InseqSequence:
+    """A sequence in the shape of inseq's files."""
     kind: type[Any] = CoarseFeatureAttributionSequenceOutput  # one that inseq does not aggregate
     if sequence.dims:
         kind = type(sequence)
@@ -115,7 +116,7 @@ def _own(sequence: FeatureAttributionSequenceOutput) -> dict[str, Any]:
     name = next((one for one in _TABLES if sequence.dims and one in whole.blocks), None)
     table = None
     if name is not None and torch.equal(
-        full_table(_to_sequence(sequence)), whole.blocks[name].values
+        full_table(to_sequence(sequence)), whole.blocks[name].values
     ):
         table = (name, whole.blocks[name].places)
     elif name is not None:
