@@ -29,8 +29,14 @@ if TYPE_CHECKING:
         list_step_functions,
     )
     from am_inseq.face.model import AttributionModel, load_model
-    from am_inseq.face.output import FeatureAttributionOutput, show_attributions
+    from am_inseq.face.output import FeatureAttributionOutput
     from am_inseq.face.remote import connect
+    from am_inseq.face.showing import (
+        show_attributions,
+        show_granular_attributions,
+        show_token_attributions,
+        to_html,
+    )
     from am_inseq.ops.view import make_view
 
 _HOMES: Final[dict[str, str]] = {
@@ -58,7 +64,10 @@ _HOMES: Final[dict[str, str]] = {
     "make_view": "am_inseq.ops.view",
     "register_step_function": "am_inseq.face.functions",
     "save": "am_inseq.face.files",
-    "show_attributions": "am_inseq.face.output",
+    "show_attributions": "am_inseq.face.showing",
+    "show_granular_attributions": "am_inseq.face.showing",
+    "show_token_attributions": "am_inseq.face.showing",
+    "to_html": "am_inseq.face.showing",
     "to_pandas": "am_inseq.face.exports",
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
@@ -90,6 +99,9 @@ __all__ = [
     "register_step_function",
     "save",
     "show_attributions",
+    "show_granular_attributions",
+    "show_token_attributions",
+    "to_html",
     "to_pandas",
     "tokenize",
     "visualize_attribute_context",

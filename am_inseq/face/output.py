@@ -251,8 +251,3 @@ def _step(
         target_attributions=None if target is None else target[:last, column],
         step_scores={name: float(values[column]) for name, values in sequence.step_scores.items()},
     )
-
-
-def show_attributions(attributions: Shows) -> None:
-    """Prints attributions as coloured text and tables."""
-    attributions.show()

@@ -40,6 +40,7 @@ class Layout:
         width: cells of the terminal.
         page_rows: spans on one page; 0 puts all on one.
         theme: background of the terminal; None shows strength by underline and bold alone.
+        digits: with no theme, show the text's strengths by raised digits too.
         quantity: "values" in their unit or "shares" of what the generated token got in all;
             "auto": values where they are signed, shares where they are not.
         step_scores: further figures for each generated token, shown below.
@@ -48,6 +49,7 @@ class Layout:
     width: int = 80
     page_rows: int = 40
     theme: Theme | None = "dark"
+    digits: bool = False
     quantity: Quantity = "auto"
     step_scores: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
 
@@ -146,7 +148,8 @@ def panels(view: View, *, layout: Layout, spans: Sequence[int] | None = None) ->
     spans = shown_spans(view) if spans is None else spans
     size = layout.page_rows or max(len(spans), 1)
     pages = [spans[at : at + size] for at in range(0, len(spans), size)] or [spans]
-    figures = {"probability": tuple(target.probability for target in view.targets)}
+    chances = tuple(target.probability for target in view.targets)
+    figures = {} if all(map(math.isnan, chances)) else {"probability": chances}
     last = replace(layout, step_scores=figures | dict(layout.step_scores))
     for number, page in enumerate(pages, start=1):
         here = last if number == len(pages) else replace(layout, step_scores={})
