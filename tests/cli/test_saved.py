@@ -2,10 +2,13 @@
 
 import gzip
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.cells import cell_len
+
+from am_inseq_daemon.cli.saving import ENDINGS
 
 PROMPT = "hello world the cat"
 
@@ -126,6 +129,17 @@ def test_converting_there_and_back_changes_no_score(saved, cli, folder):
     assert again.out == f"written: {back}, 2 sequences\n"
     shown = [documents(cli("view", str(path), "--json").out) for path in (saved.json, back)]
     assert [one["values"] for one in shown[0]] == [one["values"] for one in shown[1]]
+
+
+@pytest.mark.parametrize("ending", [e for e in ENDINGS if e != ".safetensors"])
+def test_every_ending_is_written(saved, cli, folder, ending):
+    ran = cli("convert", str(saved.own), str(folder / f"every{ending}"), "--json")
+
+    assert ran.code == 0, ran.err
+    made = json.loads(ran.out)["written"]
+    assert made
+    for path in made:
+        assert Path(path).stat().st_size > 100
 
 
 def test_a_file_that_is_there_is_kept_unless_told(saved, cli, folder):

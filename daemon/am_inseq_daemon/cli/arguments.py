@@ -82,7 +82,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         named = ", ".join(name for name in given if "_" not in name)
         if action.nargs == 0 or action.metavar == "YES|NO":
             return named
-        return f"{named} {self._format_args(action, action.metavar or action.dest.upper())}"
+        default = self._get_default_metavar_for_optional(action)
+        return f"{named} {self._format_args(action, default)}"
 
 
 class Commands:
