@@ -135,7 +135,7 @@ class AttributionModel(TextMembers, nn.Module):
                 end.
             attr_pos_end: one past the last; negative counts from the end, beyond it means the end.
             show_progress: draw a progress bar on standard error.
-            pretty_progress: taken for inseq's sake; there is one kind of bar.
+            pretty_progress: a bar for each stage of a text too; else one bar, without colours.
             output_step_attributions: also give one object for each attributed token, in
                 `step_attributions`.
             attribute_target: score the target side of an encoder-decoder too; a decoder-only
@@ -171,7 +171,6 @@ class AttributionModel(TextMembers, nn.Module):
             UnknownNameError: a method, score or option that does not exist.
             TargetError: a generated text that does not begin with its input.
         """
-        del pretty_progress
         started = time.perf_counter()
         prompts = prompts_of("input_texts", input_texts)
         if batch_size is not None and batch_size < 1:
@@ -216,7 +215,7 @@ class AttributionModel(TextMembers, nn.Module):
             Request(**given.request(self.loaded, index, prompt), **shared)
             for index, prompt in enumerate(prompts)
         ]
-        results = self._run(requests, device, show_progress=show_progress)
+        results = self._run(requests, device, bars=(show_progress, pretty_progress))
         if given.is_whole and generation_args:
             results = [_told(one, _UNUSED) for one in results]
         info = {
@@ -248,10 +247,10 @@ class AttributionModel(TextMembers, nn.Module):
         )
 
     def _run(
-        self, requests: Sequence[Request], device: str | None, *, show_progress: bool
+        self, requests: Sequence[Request], device: str | None, *, bars: tuple[bool, bool]
     ) -> list[Attribution]:
         """One attribution for each continuation of each request."""
-        bar = progress_bar(len(requests), enabled=show_progress)
+        bar = progress_bar(len(requests), enabled=bars[0], pretty=bars[1])
         with self._placed(device), bar as report:
             return [
                 one
@@ -271,6 +270,38 @@ class AttributionModel(TextMembers, nn.Module):
             yield
         finally:
             move(self.loaded, before)
+
+
+class EncoderDecoderAttributionModel(AttributionModel):
+    """One whose model has an encoder."""
+
+
+class DecoderOnlyAttributionModel(AttributionModel):
+    """One whose model has none."""
+
+
+class HuggingfaceModel(AttributionModel):
+    """One whose model is of transformers, as all are."""
+
+    @staticmethod
+    def load(*args: Any, **kwargs: Any) -> AttributionModel:
+        """A model ready to be attributed; see `load_model`."""
+        return load_model(*args, **kwargs)
+
+
+class HuggingfaceEncoderDecoderModel(HuggingfaceModel, EncoderDecoderAttributionModel):
+    """What `load_model` returns for a model with an encoder."""
+
+
+class HuggingfaceDecoderOnlyModel(HuggingfaceModel, DecoderOnlyAttributionModel):
+    """What `load_model` returns for a model without one."""
+
+
+def _faced(
+    loaded: HuggingFaceModel, method: str | None, options: Mapping[str, Any]
+) -> AttributionModel:
+    kind = HuggingfaceEncoderDecoderModel if loaded.has_encoder else HuggingfaceDecoderOnlyModel
+    return kind(loaded, method, options)
 
 
 def _check_method(name: str, options: Mapping[str, Any]) -> None:
@@ -343,7 +374,7 @@ def load_model(
         loaded = load.load_model(model, device=device, dtype=dtype, **further)
         if tokenizer is not None:
             loaded = replace(loaded, tokenizer=_tokenizer(tokenizer, tokenizer_kwargs))
-        return AttributionModel(loaded, attribution_method, method_options)
+        return _faced(loaded, attribution_method, method_options)
     if (device, dtype) != ("auto", "auto") or model_kwargs:
         raise InputError(
             "device, dtype and model_kwargs are for models that are loaded by name; move or "
@@ -352,7 +383,7 @@ def load_model(
     name = str(model.config.name_or_path or type(model).__name__)
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
-    return AttributionModel(loaded, attribution_method, method_options)
+    return _faced(loaded, attribution_method, method_options)
 
 
 def _tokenizer(given: Any, options: Mapping[str, Any] | None) -> Any:

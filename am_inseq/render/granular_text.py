@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
 _FEW: Final = 6  # fit into 80 columns
+_MANY: Final = {"hidden": "hidden units", "layer": "layers", "head": "heads"}
 _SHORT: Final = {"hidden": "h", "layer": "layer ", "head": "head "}
 
 
@@ -61,7 +62,7 @@ def _reduced(grid: Grid) -> tuple[Floats, Dim, str]:
         values = _reduce(np.moveaxis(values, place + 2, -1), names[place])
         verb = "L2 norm" if names[place] == "hidden" else "mean"
         if sizes[place] > 1:
-            how += f", {verb} over {sizes[place]} {names[place]}s"
+            how += f", {verb} over {sizes[place]} {_MANY.get(names[place], names[place])}"
     return values, grid.dims[kept], how
 
 

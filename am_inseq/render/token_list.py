@@ -24,6 +24,7 @@ _NAME_CELLS: Final = 16
 _LONG: Final = 200  # pieces; longer texts leave out stretches where nothing mattered
 _AROUND: Final = 6  # pieces kept on both sides of one that mattered
 _STRONG: Final = 2  # the level from which one did
+_LINE_STARTS: Final = ("\n", "→ ")  # where no space is needed before a word
 _LEFT_OUT: Final = " […] "
 
 
@@ -41,7 +42,7 @@ def token_list(page: Page, sheet: Sheet, *, theme: Theme | None, limit: int = 0)
         list(wrapped(replaced(some, page.replace), page.wrap_after))
         for some in pieces(scores.view, sheet.texts)
     )
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = Table.grid(padding=(0, 2, 1, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for target in range(len(scores.view.targets))[: limit or None]:
@@ -56,7 +57,7 @@ def token_list(page: Page, sheet: Sheet, *, theme: Theme | None, limit: int = 0)
             line.append("" if line.plain.endswith("\n") else "\n").append("→ ", style="dim")
             _append(line, before, scores, target, theme)
         line.rstrip()
-        grid.add_row(_name(page, scores, target, theme), line.append("\n"))
+        grid.add_row(_name(page, scores, target, theme), line)
     return grid
 
 
@@ -80,7 +81,10 @@ def _append(
         intensity = row[piece.column] if piece.column >= 0 else 0.0
         style = mark(intensity, theme)
         first, *others = piece.text.split("\n")
-        out.append(first, style)
+        word = first.lstrip(" ")
+        if word and not out.plain.endswith(_LINE_STARTS):
+            out.append(first[: len(first) - len(word)])
+        out.append(word or first, style)
         if theme is None:
             step = level(intensity)
             out.append(raised_digit(-step if intensity < 0 else step), Style(bold=True))
