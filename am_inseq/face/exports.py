@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import torch
 
-from am_inseq.core.attribution import Attribution, Block
+from am_inseq.core.attribution import Attribution
 from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.face.files import save
-from am_inseq.face.inseq_files import to_sequence
-from am_inseq.face.output import FeatureAttributionOutput, FeatureAttributionSequenceOutput
+from am_inseq.face.output import FeatureAttributionOutput
+from am_inseq.face.sequence import FeatureAttributionSequenceOutput
+from am_inseq.face.sheets import attribution_sheet
+from am_inseq.face.showing import show_attributions
 from am_inseq.io.atomic import PathName, refuse_existing, write_whole
-from am_inseq.io.inseq_import import attribution_of, full_table
 from am_inseq.io.tables import Part, columns_of, to_frame, write_csv, write_parquet
+from am_inseq.ops.tables import with_scores
 from am_inseq.ops.view import make_view
 from am_inseq.render.figures import Document
 from am_inseq.render.heatmap import Passage
+from am_inseq.render.html import page_html
 from am_inseq.render.latex import latex
 from am_inseq.render.markdown import markdown
+from am_inseq.render.page import Page
 from am_inseq.render.svg import svg
 
 Result: TypeAlias = (
@@ -208,13 +210,7 @@ def _has_decoder(attribution: Attribution) -> bool:
 def _shown(sequence: FeatureAttributionSequenceOutput) -> Attribution:
     """The attribution behind a sequence with the sequence's own, aggregated scores."""
     flat = sequence.aggregate()
-    table = full_table(to_sequence(flat))
-    whole = flat.attribution
-    if table.shape != (len(whole.targets), len(whole.tokens)):
-        return attribution_of(to_sequence(flat), {"attribution_method": whole.method}, 0)
-    blocks = {"shown": Block(table, ("target", "token"))}
-    is_signed = bool((table < 0).any())
-    return replace(whole, blocks=blocks, primary="shown", is_signed=is_signed)
+    return with_scores(flat.attribution, flat.tables)
 
 
 def _format_of(path: PathName) -> str:
@@ -276,7 +272,10 @@ def _text(kind: str, many: Sequence[Document], options: dict[str, Any]) -> str:
 
 
 def _html(result: Result) -> str:
-    showing = importlib.import_module("am_inseq.face.showing")
-    if _sequences(result) is None:
-        return showing.to_html(*_attributions(result))
-    return showing.show_attributions(result, display=False, return_html=True)
+    """The page that notebooks show too; of attributions one sheet each, with all their tables."""
+    if _sequences(result) is not None:
+        return str(show_attributions(result, display=False, return_html=True))  # type: ignore[arg-type]
+    many = _attributions(result)
+    titles = [f"{place} of {len(many)}" for place in range(1, len(many) + 1)]
+    pairs = zip(many, titles, strict=True)
+    return page_html(Page("Attributions", tuple(attribution_sheet([a], t) for a, t in pairs)))

@@ -63,22 +63,32 @@ def to_bytes(kind: str, content: Any, records: Records) -> Iterator[bytes | memo
     tree, tensors = pack(content, records)
     header = {"schema": SCHEMA, "kind": kind, "library": VERSION, "content": tree}
     text = json.dumps(header, allow_nan=False, separators=(",", ":"))
-    metadata = {_HEADER: text, _CHECK: _NO_CHECK}
     try:
-        blob = save_tensors(_separate(tensors), metadata)
+        blob = memoryview(save_tensors(_separate(tensors)))
     except (SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"the result cannot be stored: {error}") from error
     start = 8 + int.from_bytes(blob[:8], "little")
-    if start > _LONGEST_HEADER:
+    head = _with_metadata(bytes(blob[8:start]), {_HEADER: text, _CHECK: _NO_CHECK})
+    if len(head) > _LONGEST_HEADER:
         raise InputError(
-            f"the labels of this result take {start:,} bytes and one file holds "
+            f"the labels of this result take {len(head):,} bytes and one file holds "
             f"{_LONGEST_HEADER:,}; save its sequences in files of their own"
         )
-    place = _check_place(blob[:start])
-    whole = memoryview(blob)
-    yield whole[:place]
-    yield f"{zlib.crc32(blob):08x}".encode()
-    yield whole[place + len(_NO_CHECK) :]
+    place = _check_place(head)
+    yield head[:place]
+    yield f"{zlib.crc32(blob[start:], zlib.crc32(head)):08x}".encode()
+    yield head[place + len(_NO_CHECK) :]
+    yield blob[start:]
+
+
+def _with_metadata(header: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors header with texts in it, in their order, which the library itself leaves open.
+
+    Eight bytes of length, then JSON, filled with spaces to a multiple of eight.
+    """
+    whole = json.dumps({"__metadata__": metadata, **json.loads(header)}, separators=(",", ":"))
+    whole += " " * (-len(whole) % 8)
+    return len(whole).to_bytes(8, "little") + whole.encode()
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

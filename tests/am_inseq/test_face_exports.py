@@ -38,7 +38,8 @@ def made(model: str, method: str, *, with_target: bool = True) -> FeatureAttribu
 
 
 @pytest.mark.parametrize(
-    "name", ["a.tex", "a.md", "a.csv", "a.parquet", "a.json", "a.json.gz", "a.safetensors"]
+    "name",
+    ["a.html", "a.tex", "a.md", "a.csv", "a.parquet", "a.json", "a.json.gz", "a.safetensors"],
 )
 def test_the_ending_chooses_the_form(name, tmp_path):
     output = made("gpt2", "saliency")
