@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from am_inseq.context.result import AttributeContextOutput, CCIOutput
     from am_inseq.context.run import attribute_context, attribute_context_with_model
     from am_inseq.core.attribution import Attribution
+    from am_inseq.dataset.arguments import AttributeDatasetArgs
+    from am_inseq.dataset.attributions import DatasetAttributions, load_dataset_attributions
+    from am_inseq.dataset.run import attribute_dataset
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
@@ -34,22 +37,26 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, str]] = {
     "AttributeContextArgs": "am_inseq.context.arguments",
     "AttributeContextOutput": "am_inseq.context.result",
+    "AttributeDatasetArgs": "am_inseq.dataset.arguments",
     "Attribution": "am_inseq.core.attribution",
     "AttributionModel": "am_inseq.face.model",
     "CCIOutput": "am_inseq.context.result",
     "Cost": "am_inseq.attribute",
+    "DatasetAttributions": "am_inseq.dataset.attributions",
     "FeatureAttributionOutput": "am_inseq.face.output",
     "Listener": "am_inseq.attribute",
     "Request": "am_inseq.attribute",
     "StepFunctionArgs": "am_inseq.face.functions",
     "attribute_context": "am_inseq.context.run",
     "attribute_context_with_model": "am_inseq.context.run",
+    "attribute_dataset": "am_inseq.dataset.run",
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
     "load_attribute_context": "am_inseq.context.files",
+    "load_dataset_attributions": "am_inseq.dataset.attributions",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "register_step_function": "am_inseq.face.functions",
@@ -61,22 +68,26 @@ _HOMES: Final[dict[str, str]] = {
 __all__ = [
     "AttributeContextArgs",
     "AttributeContextOutput",
+    "AttributeDatasetArgs",
     "Attribution",
     "AttributionModel",
     "CCIOutput",
     "Cost",
+    "DatasetAttributions",
     "FeatureAttributionOutput",
     "Listener",
     "Request",
     "StepFunctionArgs",
     "attribute_context",
     "attribute_context_with_model",
+    "attribute_dataset",
     "connect",
     "estimate",
     "explain",
     "list_feature_attribution_methods",
     "list_step_functions",
     "load_attribute_context",
+    "load_dataset_attributions",
     "load_model",
     "make_view",
     "register_step_function",
