@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def asked(tmp_path, tiny_folder):
     """What every run here is asked; some of its rows fail."""
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311 - no secret
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 12))) for _ in range(ROWS)]
     texts[5], texts[17] = "dog " * 600, None
     data = tmp_path / "data.jsonl"
@@ -53,7 +53,7 @@ def whole(asked, tmp_path):
 
 
 def run(asked, rows=None, die_at=None):
-    """A run in a process of its own, which counts its rows, or kills itself at a step of a write."""
+    """A run in a process of its own that counts its rows, or kills itself while it writes."""
     if die_at is not None:
         _die_at(die_at)
     if rows is not None:
@@ -97,7 +97,7 @@ def started(asked, **given):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one(asked, whole, tmp_path, seed):
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311 - no secret
     asked = {**asked, "output_dir": str(tmp_path / "killed")}
     kills, before = 0, 0
     while True:

@@ -290,7 +290,7 @@ def test_failed_rows_are_recorded_and_retried_on_request(attributed, lines, monk
     assert sorted(counting.rows) == [1, 2, 3]
     assert {row.row for row in again.failed()} == {1, 2}
     assert [row.row for row in again] == [0, 1, 2, 3]
-    assert comparable(list(again)[0].record) == comparable(list(found)[0].record)
+    assert comparable(next(iter(again)).record) == comparable(next(iter(found)).record)
 
 
 class FullDisk:
@@ -379,7 +379,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(attributed, tmp_path):
 
 
 def test_what_no_row_could_be_run_with_is_refused_before_anything_is_made(attributed, tmp_path):
-    for given, kind in (
+    for wrong, kind in (
         ({"attribution_method": "salience"}, UnknownNameError),
         ({"step_scores": ["entropie"]}, UnknownNameError),
         ({"attribution_kwargs": {"n_stepz": 3}}, UnknownNameError),
@@ -398,7 +398,7 @@ def test_what_no_row_could_be_run_with_is_refused_before_anything_is_made(attrib
         ({"dataset_name": ""}, InputError),
     ):
         with pytest.raises(kind):
-            attributed(**given)
+            attributed(**wrong)
     assert not (tmp_path / "out").exists()
 
 
