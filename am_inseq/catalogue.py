@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from am_inseq.core.specs import Option
@@ -17,6 +18,7 @@ def catalogue() -> dict[str, Any]:
             {
                 "name": method.name,
                 "summary": method.summary,
+                "description": inspect.getdoc(method.run) or "",
                 "needs_gradients": method.needs_gradients,
                 "is_signed": method.is_signed,
                 "cost": method.cost,
@@ -29,8 +31,10 @@ def catalogue() -> dict[str, Any]:
             {
                 "name": score.name,
                 "summary": score.summary,
+                "description": inspect.getdoc(score.measure) or "",
                 "unit": score.unit.value,
                 "needs_contrast": score.needs_contrast,
+                "options": [_option(option) for option in score.options],
             }
             for score in SCORES.values()
         ],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from am_inseq.context.sensitivity import DIRECTIONS, KL
+from am_inseq.context.selection import DIRECTIONS, KL
 from am_inseq.context.template import CONTEXT, CURRENT, check_template, has_context, parts
 from am_inseq.errors import InputError, UnknownNameError
 

@@ -6,10 +6,9 @@ from collections.abc import Collection, Sequence
 
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.result import AttributeContextOutput, CCIOutput
-from am_inseq.context.sensitivity import select
+from am_inseq.context.selection import select
 from am_inseq.context.template import Range
 from am_inseq.errors import InputError
-from am_inseq.models.text import align_pieces
 from am_inseq.render.context_text import ContextPage, Line, Mark, Stretch, number
 
 _NOTHING = "No token is context-sensitive at this threshold; a lower one selects more."
@@ -132,5 +131,7 @@ def _grouped(places: Sequence[Range]) -> list[tuple[Range, list[int]]]:
 
 def _guessed(text: str, pieces: Sequence[str]) -> list[Range]:
     """Where the tokens of a file without ranges stand, by their spelling."""
+    from am_inseq.models.text import align_pieces  # loads torch, which other files do not need
+
     surfaces = [one.replace("Ġ", " ").replace("▁", " ").replace("Ċ", "\n") for one in pieces]
     return list(align_pieces(text, surfaces))

@@ -27,12 +27,8 @@ from am_inseq.context.halves import (
 from am_inseq.context.outputs import Source, make_output
 from am_inseq.context.pair import Pair
 from am_inseq.context.result import AttributeContextOutput, CCIOutput
-from am_inseq.context.sensitivity import (
-    ALTERNATIVE,
-    check_metric,
-    select,
-    sensitivity_request,
-)
+from am_inseq.context.selection import select
+from am_inseq.context.sensitivity import ALTERNATIVE, check_metric, sensitivity_request
 from am_inseq.context.texts import special_kept
 from am_inseq.context.values import check_aggregators, token_values
 from am_inseq.core.attribution import Attribution

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from os import PathLike
 from typing import Any
 
 import torch
@@ -153,8 +155,35 @@ class FeatureAttributionOutput:
     def aggregate(self) -> FeatureAttributionOutput:
         """Each sequence aggregated by its method's default."""
         aggregated = [s.aggregate() for s in self]
-        steps = None if self.step_attributions is None else _steps(aggregated)
+        steps = None if self.step_attributions is None else steps_of(aggregated)
         return FeatureAttributionOutput(aggregated, dict(self.info), steps)
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        overwrite: bool = False,
+        compress: bool = False,
+        ndarray_compact: bool = True,
+        use_primitives: bool = False,
+        split_sequences: bool = False,
+        scores_precision: str = "float32",
+    ) -> None:
+        """Writes a file; see `am_inseq.face.files.save_output`."""
+        import_module("am_inseq.face.files").save_output(
+            self,
+            path,
+            overwrite=overwrite,
+            compress=compress,
+            ndarray_compact=ndarray_compact,
+            use_primitives=use_primitives,
+            split_sequences=split_sequences,
+            scores_precision=scores_precision,
+        )
+
+    @staticmethod
+    def load(path: str | PathLike[str], decompress: bool = False) -> FeatureAttributionOutput:
+        """Reads a file; see `am_inseq.face.files.load_output`."""
+        return import_module("am_inseq.face.files").load_output(path, decompress)
 
     def show(self) -> None:
         """Prints every sequence: coloured text, then the table."""
@@ -275,10 +304,10 @@ def make_output(
     sequences = [
         make_sequence(one, with_target=with_target, readable=readable) for one in attributions
     ]
-    return FeatureAttributionOutput(sequences, info, _steps(sequences) if with_steps else None)
+    return FeatureAttributionOutput(sequences, info, steps_of(sequences) if with_steps else None)
 
 
-def _steps(
+def steps_of(
     sequences: Sequence[FeatureAttributionSequenceOutput],
 ) -> list[FeatureAttributionStepOutput]:
     """Every column of every sequence, in order."""

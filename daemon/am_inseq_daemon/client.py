@@ -153,6 +153,16 @@ class Client:
         params = t.AttributionComputeParams(prompt=prompt, **fields)
         return self.request("attribution/compute", params, on_progress)
 
+    def context(
+        self, input_current_text: str, *, on_progress: OnProgress | None = None, **fields: Any
+    ) -> t.AttributionContextResult:
+        """Asks what depends on a context; `fields` are those of `AttributionContextParams`."""
+        if on_progress is not None:
+            fields = {"work_done_token": "work", "partial_result_token": "partial", **fields}
+        fields["model"] = _model_name(fields.get("model", "auto"))
+        params = t.AttributionContextParams(input_current_text=input_current_text, **fields)
+        return self.request("attribution/context", params, on_progress)
+
     def tokens(self, text: str, *, model: str = "auto", device: str = "auto") -> t.TextTokensResult:
         """How a model cuts a text into tokens."""
         params = t.TextTokensParams(text=text, model=_model_name(model), device=device)

@@ -17,7 +17,7 @@ from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.dialogue import TerminalDialogue, ask_for_context, ask_for_token, confirm
 from am_inseq.context.page import page_of
 from am_inseq.context.result import AttributeContextOutput, CCIOutput
-from am_inseq.context.sensitivity import select, threshold
+from am_inseq.context.selection import select, threshold
 from am_inseq.context.template import bare, fill, joined, parts, split_point
 from am_inseq.context.texts import Written
 from am_inseq.errors import InputError, UnknownNameError

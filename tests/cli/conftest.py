@@ -1,5 +1,6 @@
 """A runtime directory of its own for every test, a tiny model, and the command in two ways."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,3 +80,13 @@ def shell(runtime):
         return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def started(runtime, monkeypatch, shell):
+    """A daemon of this test's own, stopped afterwards."""
+    monkeypatch.delenv("AM_INSEQ_NO_DAEMON_START")
+    ran = shell("daemon", "start", "--json")
+    assert ran.code == 0, ran.err
+    yield json.loads(ran.out)
+    shell("daemon", "stop")

@@ -10,7 +10,8 @@ import pytest
 
 from am_inseq_daemon.cli.arguments import top_parser
 from am_inseq_daemon.cli.attribute_context import add_parser, request
-from am_inseq_daemon.cli.context_flags import NAMES, spellings
+from am_inseq_daemon.cli.context_flags import NAMES
+from am_inseq_daemon.cli.flags import spellings
 
 RELEASE_NOTES = (
     "attribute-context",
@@ -39,7 +40,7 @@ def asked():
 
 
 @pytest.mark.slow
-def test_the_release_notes_command_works_verbatim(runtime, tmp_path):
+def test_the_release_notes_command_works_verbatim(started, tmp_path):
     saved, page = tmp_path / "a.json", tmp_path / "a.html"
     ran = subprocess.run(
         [
@@ -169,6 +170,6 @@ def test_every_flag_of_inseq_is_there_in_both_spellings(asked):
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(cli, arguments, said):
-    ran = cli("attribute-context", *arguments)
+    ran = cli("attribute-context", *arguments, "--no-daemon")
     assert ran.code == 2
     assert said in ran.sentence

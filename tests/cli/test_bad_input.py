@@ -2,7 +2,7 @@
 
 import pytest
 
-from am_inseq_daemon.cli import attribute as command
+from am_inseq_daemon.cli.backend import InProcess
 from am_inseq_daemon.cli.failure import ExitCode
 
 PROMPT = "hello world the cat"
@@ -161,7 +161,7 @@ def test_control_c_is_a_cancel(cli, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "attribute_in_process", interrupted)
+    monkeypatch.setattr(InProcess, "attribute", interrupted)
 
     ran = cli("attribute", PROMPT, "--no-daemon")
 
@@ -173,7 +173,7 @@ def test_a_defect_is_written_to_the_log_and_never_shown_as_a_traceback(cli, monk
     def broken(*_):
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(command, "attribute_in_process", broken)
+    monkeypatch.setattr(InProcess, "attribute", broken)
 
     ran = cli("attribute", PROMPT, "--no-daemon")
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 from rich.console import Console
 
-from am_inseq_daemon.cli.attribute import read_option
 from am_inseq_daemon.cli.catalogue import catalogue
 from am_inseq_daemon.cli.consoles import theme_for
 from am_inseq_daemon.cli.failure import ExitCode
+from am_inseq_daemon.cli.options import read_option
 
 HEAVY = ("torch", "transformers", "pygls", "captum", "numpy")
 LOADED = """

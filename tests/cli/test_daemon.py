@@ -8,23 +8,13 @@ import sys
 
 import pytest
 
-from am_inseq_daemon.cli.backend import attribute_in_daemon, attribute_in_process, running_daemon
+from am_inseq_daemon.cli.backend import InDaemon, InProcess, running_daemon
 from am_inseq_daemon.cli.failure import ExitCode
 from am_inseq_daemon.protocol.types import AttributionComputeParams, ProgressValue
 
 pytestmark = pytest.mark.slow
 
 PROMPT = "hello world the cat"
-
-
-@pytest.fixture
-def started(runtime, monkeypatch, shell):
-    """A daemon of this test's own, stopped afterwards."""
-    monkeypatch.delenv("AM_INSEQ_NO_DAEMON_START")
-    ran = shell("daemon", "start", "--json")
-    assert ran.code == 0, ran.err
-    yield json.loads(ran.out)
-    shell("daemon", "stop")
 
 
 def test_start_status_logs_and_stop_tell_of_the_same_process(started, cli, runtime):
@@ -64,12 +54,13 @@ def test_the_daemon_and_this_process_give_the_same_document(started, cli, tiny):
     assert documents[0] == documents[1]
 
 
-@pytest.mark.parametrize("compute", [attribute_in_daemon, attribute_in_process])
-def test_progress_is_streamed_from_both_places(started, tiny, compute):
+@pytest.mark.parametrize("place", [InDaemon, InProcess])
+def test_progress_is_streamed_from_both_places(started, tiny, place):
     heard: list[ProgressValue] = []
     params = AttributionComputeParams(prompt=PROMPT, model=tiny, max_new_tokens=3)
 
-    result = compute(params, heard.append)
+    with place() as backend:
+        result = backend.attribute(params, heard.append)
 
     assert {"generating", "attributing"} <= {v.stage for v in heard if v.kind == "work"}
     assert "prompt" in {v.kind for v in heard}

@@ -8,7 +8,7 @@ from typing import Any, Final
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.result import AttributeContextOutput
 from am_inseq.context.run import attribute_context_with_model
-from am_inseq.context.sensitivity import select
+from am_inseq.context.selection import select
 from am_inseq.face.model import AttributionModel, load_model
 
 RELEASE_NOTES: Final[dict[str, Any]] = {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final, NoReturn
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
 from am_inseq_daemon.cli.consoles import write_error
 from am_inseq_daemon.cli.failure import EXIT_CODES, ExitCode
@@ -16,15 +19,52 @@ environment:
   AM_INSEQ_MODEL            the model when --model is not given (default demo/lm)
   AM_INSEQ_RUNTIME_DIR      where the daemon's socket and log are
   AM_INSEQ_NO_DAEMON_START  1: never start a daemon
-  NO_COLOR                  any value: no colours"""
+  NO_COLOR                  any value: no colours
+
+docs/cli.md describes every command."""
+_PARSER: Final = "parser_in_use"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that complains in one line and keeps the line breaks of its texts."""
+    """A parser that complains in one line and keeps the line breaks of its texts.
+
+    Attributes:
+        prepare: what is done to a command's arguments before they are read.
+    """
+
+    prepare: Callable[[Sequence[str]], list[str]] | None = None
+    _is_inside = False
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments; what no parser knows is answered with the nearest name."""
+        found, unknown = self.parse_known_args(args, namespace)
+        used: Parser = vars(found).pop(_PARSER, self)
+        if unknown:
+            used.refuse(unknown)
+        return found
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments and what is left; those of a command with free texts in any order."""
+        if self.prepare is None or self._is_inside:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True  # reading them in any order calls this method again
+        try:
+            return self.parse_known_intermixed_args(self.prepare(args or ()), namespace)
+        finally:
+            self._is_inside = False
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Ends the process with what is not known and the nearest name."""
+        first = unknown[0].partition("=")[0]
+        if not first.startswith("-"):
+            self.error(f"there is no place for {first!r}")
+        near = difflib.get_close_matches(first, sorted(self._option_string_actions), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        self.error(f"there is no flag {first}{hint}")
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with the complaint."""
-        write_error(f"{message}; see {self.prog} --help")
+        write_error(f"{_with_nearest(message)}; see {self.prog} --help")
         raise SystemExit(int(ExitCode.INPUT))
 
     def commands(self, metavar: str) -> Commands:
@@ -42,7 +82,7 @@ class Commands:
 
     def add(self, name: str, *, help: str, description: str = "", epilog: str = "") -> Parser:  # noqa: A002 - argparse's own word
         """One more command."""
-        return self._commands.add_parser(
+        made = self._commands.add_parser(
             name,
             help=help,
             description=description or help,
@@ -50,6 +90,8 @@ class Commands:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        made.set_defaults(**{_PARSER: made})
+        return made
 
 
 def top_parser() -> Parser:
@@ -61,3 +103,16 @@ def top_parser() -> Parser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _with_nearest(message: str) -> str:
+    """Argparse's complaint about a choice, with the nearest one in place of a long list."""
+    found = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+    if found is None:
+        return message
+    given, listed = found.groups()
+    known = [name.strip().strip("'") for name in listed.split(",")]
+    near = difflib.get_close_matches(given, known, n=1)
+    where = message[: found.start()].removeprefix("argument ").strip().rstrip(":")
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"{where}: there is no {given!r}; {hint}"

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from am_inseq_daemon.cli.backend import default_model
-from am_inseq_daemon.cli.consoles import (
-    error_console,
-    output_console,
-    theme_for,
-    write_error,
-    write_line,
-)
-from am_inseq_daemon.cli.context_flags import NAMES, TEXTS, add_flags
+import attrs
+
+from am_inseq_daemon.cli.backend import InDaemon, InProcess, default_model
+from am_inseq_daemon.cli.catalogue import check_names
+from am_inseq_daemon.cli.consoles import output_console, theme_for, write_error, write_line
+from am_inseq_daemon.cli.context_flags import GROUPS, NAMES, TEXTS
 from am_inseq_daemon.cli.document import finite
 from am_inseq_daemon.cli.failure import ExitCode, Failure
-from am_inseq_daemon.cli.live_progress import LiveProgress
+from am_inseq_daemon.cli.flags import add_flags
+from am_inseq_daemon.cli.live_progress import progress
 from am_inseq_daemon.cli.text_input import read_text
-from am_inseq_daemon.protocol.types import PartialContinuation, WorkProgress
+from am_inseq_daemon.protocol.types import AttributionContextParams
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Generator
 
     from am_inseq.context.arguments import AttributeContextArgs
     from am_inseq.context.result import AttributeContextOutput
-    from am_inseq.request import Listener
     from am_inseq_daemon.cli.arguments import Commands
 
 _DESCRIPTION: Final = """\
 Find the tokens of an output that depend on a context, and what they depend on there (PECoRe,
-https://arxiv.org/abs/2310.01188). Runs in this process, not in the daemon, and so loads the model
-each time. Every flag can be written with dashes too."""
+https://arxiv.org/abs/2310.01188). Every flag can be written with dashes too."""
 _EXAMPLES: Final = """\
 examples:
   am-inseq attribute-context --model demo/lm --attributed-fn contrast_prob_diff \\
@@ -44,6 +37,9 @@ examples:
     --input-current-text "His colleagues asked him to come"
   am-inseq attribute-context --input-template "Q: {current} Hint: {context} A:" … --json"""
 _STDIN: Final = "-"
+# What only this process can do: ask the person at its terminal, print on the way, load otherwise.
+_LOADS: Final = ("model_kwargs", "tokenizer_kwargs")
+_SHOWS: Final = "show_intermediate_outputs"
 
 
 def add_parser(commands: Commands) -> None:
@@ -54,27 +50,35 @@ def add_parser(commands: Commands) -> None:
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
     )
-    add_flags(parser)
+    add_flags(parser, GROUPS)
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of a generated output")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--no-color", action="store_true", help="brackets alone")
     parser.add_argument("--theme", choices=("auto", "light", "dark"), default="auto")
-    parser.add_argument("--no-daemon", action="store_true", help="what it does in any case")
+    parser.add_argument("--no-daemon", action="store_true", help="compute in this process")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Computes and prints the result."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     given = request(arguments)
     from am_inseq.context.arguments import AttributeContextArgs
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         args = AttributeContextArgs(**given)
-    found = _compute(args, is_plain=arguments.no_color)
+    check_names(
+        methods=[args.attribution_method],
+        scores=[args.context_sensitivity_metric, args.attributed_fn or "probability"],
+    )
+    why = _why_here(args)
+    if why and not arguments.no_daemon:
+        write_error(f"{why}, so this runs in process and not in the daemon")
+    found = _compute_here(args) if why else _compute(args, arguments)
     _write(found, args)
-    for sentence in (*(str(one.message) for one in caught), *found.added["warnings"]):
+    for sentence in dict.fromkeys(
+        (*(str(one.message) for one in caught), *found.added["warnings"])
+    ):
         write_error(sentence)
     if arguments.json:
         document = found.to_dict()
@@ -114,16 +118,70 @@ def request(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def _compute(args: AttributeContextArgs, *, is_plain: bool) -> AttributeContextOutput:
-    """The result; files are written by the library, and printing is left to this command."""
+def _why_here(args: AttributeContextArgs) -> str:
+    """Why the daemon cannot answer; "" where it can."""
+    from am_inseq.context.dialogue import TerminalDialogue
+
+    for name in (*_LOADS, _SHOWS):
+        if getattr(args, name):
+            return f"the daemon does not do --{name}"
+    missing = args.has_output_context and args.output_context_text is None
+    asks = missing and args.handle_output_context_strategy == "manual"
+    wants_words = args.prompt_user_for_contextless_output_next_tokens
+    if not (asks or wants_words):
+        return ""
+    if TerminalDialogue().is_possible():
+        return "a question will be asked"
+    if wants_words:
+        raise Failure(
+            "--prompt-user-for-contextless-output-next-tokens asks on a terminal, but this is none;"
+            " give --contextless-output-next-tokens, one for each sensitive token"
+        )
+    return ""
+
+
+def _compute(args: AttributeContextArgs, arguments: argparse.Namespace) -> AttributeContextOutput:
+    """The result as the daemon finds it, or as its worker would in this process."""
+    from am_inseq.context.result import AttributeContextOutput
+
+    with (
+        InProcess() if arguments.no_daemon else InDaemon() as backend,
+        progress(is_plain=arguments.no_color) as receive,
+    ):
+        answer = backend.context(_params(args), receive)
+    document = json.loads(json.dumps(attrs.asdict(answer)))  # lists all the way down
+    ranges = document["character_ranges"]
+    document["character_ranges"] = {
+        name: [(one["start"], one["end"]) for one in places]
+        for name, places in ranges.items()
+        if places is not None
+    }
+    shown = {name: getattr(args, name) for name in ("save_path", "viz_path", "show_viz")}
+    document["info"] = {**answer.info, **shown, "device": args.device}
+    return AttributeContextOutput.from_dict(document)
+
+
+def _params(args: AttributeContextArgs) -> AttributionContextParams:
+    """The request that the daemon is sent."""
+    given: dict[str, Any] = {"model": args.model_name_or_path, "device": args.device or "auto"}
+    known = {field.name for field in attrs.fields(AttributionContextParams)}
+    for name, value in vars(args).items():
+        if name in known and name not in given:
+            given[name] = value
+    return AttributionContextParams(**given)
+
+
+def _compute_here(args: AttributeContextArgs) -> AttributeContextOutput:
+    """The result of this process, which may ask and print; this command writes the files."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from dataclasses import replace
 
     from am_inseq.context.run import attribute_context
 
-    with _listening(args, is_plain=is_plain) as listener:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # they are in the result
         return attribute_context(
-            replace(args, show_viz=False, add_output_info=True, save_path=None, viz_path=None),
-            listener=listener,
+            replace(args, show_viz=False, add_output_info=True, save_path=None, viz_path=None)
         )
 
 
@@ -140,34 +198,3 @@ def _print(found: AttributeContextOutput, arguments: argparse.Namespace) -> None
 
     console = output_console(is_plain=arguments.no_color)
     print_context(console, page_of(found), theme=theme_for(console, arguments.theme))
-
-
-@contextlib.contextmanager
-def _listening(args: AttributeContextArgs, *, is_plain: bool) -> Generator[Listener]:
-    """Somebody who draws progress where that is a terminal and nothing is asked there."""
-    from am_inseq.request import SILENT
-
-    asks = args.prompt_user_for_contextless_output_next_tokens or (
-        args.has_output_context and args.output_context_text is None
-    )
-    if not sys.stderr.isatty() or asks:
-        yield SILENT
-        return
-    with LiveProgress(error_console(is_plain=is_plain)) as progress:
-        yield _listener(progress)
-
-
-def _listener(progress: LiveProgress) -> Listener:
-    from am_inseq.request import Listener
-
-    class Drawing(Listener):
-        """Shows what is heard."""
-
-        def on_continuation(self, text: str, *, is_final: bool) -> None:
-            progress.receive(PartialContinuation(text=text, is_final=is_final))
-
-        def on_progress(self, stage: str, done: int, total: int) -> None:
-            at: Any = stage  # one of the stages that both sides know
-            progress.receive(WorkProgress(stage=at, done=done, total=total, message=""))
-
-    return Drawing()

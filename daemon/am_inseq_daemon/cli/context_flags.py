@@ -1,42 +1,14 @@
-"""The flags of `am-inseq attribute-context`: inseq's names, each also with dashes."""
+"""The flags of `am-inseq attribute-context`."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from am_inseq_daemon.cli.arguments import Parser
-
-Kind: TypeAlias = Literal["text", "flag", "on", "number", "count", "counts", "words", "json"]
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One flag.
-
-    Attributes:
-        name: as in inseq, with underscores.
-        kind: what it takes; "flag" is off unless given, "on" the reverse.
-        help: one line.
-        also: shorter names.
-        choices: the values there are, where they are few.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    also: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-
+from am_inseq_daemon.cli.flags import Flag, Groups, names
 
 _CURRENT: Final = "{current}"
 _BOTH: Final = "{context} {current}"
-GROUPS: Final[dict[str, tuple[Flag, ...]]] = {
+GROUPS: Final[Groups] = {
     "texts (- for one of them reads standard input)": (
         Flag("input_current_text", "text", "the text that the model continues or translates"),
         Flag("input_context_text", "text", "the context that stands with it"),
@@ -96,71 +68,4 @@ TEXTS: Final = (
     "output_context_text",
     "output_current_text",
 )
-NAMES: Final = tuple(flag.name for flags in GROUPS.values() for flag in flags)
-_TRUE: Final = frozenset({"yes", "true", "t", "y", "1"})
-_FALSE: Final = frozenset({"no", "false", "f", "n", "0"})
-_METAVARS: Final[Mapping[Kind, str]] = {
-    "number": "N",
-    "count": "N",
-    "counts": "N",
-    "words": "NAME",
-    "json": "JSON",
-}
-
-
-def add_flags(parser: Parser) -> None:
-    """Declares every flag; what is not given is not in the namespace."""
-    for title, flags in GROUPS.items():
-        group = parser.add_argument_group(title)
-        for flag in flags:
-            _add(group, flag)
-
-
-def spellings(name: str) -> tuple[str, ...]:
-    """The flag with underscores, and with dashes where that differs."""
-    return tuple(dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}")))
-
-
-def _add(group: argparse._ArgumentGroup, flag: Flag) -> None:  # pyright: ignore[reportPrivateUsage]
-    names = (*flag.also, *spellings(flag.name))
-    shared: dict[str, Any] = {"dest": flag.name, "default": argparse.SUPPRESS, "help": flag.help}
-    if flag.kind in {"flag", "on"}:
-        group.add_argument(*names, nargs="?", const=True, type=_boolean, metavar="yes|no", **shared)
-        if flag.kind == "on":
-            off: dict[str, Any] = {**shared, "help": f"turn --{flag.name} off"}
-            group.add_argument(*spellings(f"no_{flag.name}"), action="store_false", **off)
-        return
-    if flag.choices:
-        group.add_argument(*names, choices=flag.choices, **shared)
-        return
-    types: dict[Kind, Any] = {"number": _number, "count": int, "counts": int, "json": _object}
-    several: dict[str, Any] = {"nargs": "+"} if flag.kind in {"counts", "words"} else {}
-    kind, metavar = types.get(flag.kind, str), _METAVARS.get(flag.kind, "TEXT")
-    group.add_argument(*names, type=kind, metavar=metavar, **several, **shared)
-
-
-def _boolean(given: str) -> bool:
-    word = given.lower()
-    if word not in _TRUE | _FALSE:
-        raise argparse.ArgumentTypeError(f"takes yes or no, not {given!r}")
-    return word in _TRUE
-
-
-def _number(given: str) -> float | None:
-    """A number, or none."""
-    if given.lower() == "none":
-        return None
-    try:
-        return float(given)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"takes a number, not {given!r}") from None
-
-
-def _object(given: str) -> dict[str, Any]:
-    try:
-        found: Any = json.loads(given)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"takes a JSON object, not {given!r} ({error})") from None
-    if not isinstance(found, dict):
-        raise argparse.ArgumentTypeError(f"takes a JSON object, not {given!r}")
-    return cast("dict[str, Any]", found)
+NAMES: Final = names(GROUPS)

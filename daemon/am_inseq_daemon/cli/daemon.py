@@ -30,12 +30,15 @@ def add_parser(commands: Commands) -> None:
     start = actions.add("start", help="start it unless it runs")
     start.add_argument("--json", action="store_true", help="one line of JSON")
     start.set_defaults(run=run_start)
-    actions.add("stop", help="end it and free its models").set_defaults(run=run_stop)
+    stop = actions.add("stop", help="end it and free its models")
+    stop.add_argument("--json", action="store_true", help="one line of JSON")
+    stop.set_defaults(run=run_stop)
     status = actions.add("status", help="what it holds and does")
     status.add_argument("--json", action="store_true", help="one line of JSON")
     status.set_defaults(run=run_status)
     logs = actions.add("logs", help="the last lines of its log")
     logs.add_argument("-n", type=int, default=50, metavar="N", dest="lines", help="how many lines")
+    logs.add_argument("--json", action="store_true", help="a list of lines, as JSON")
     logs.set_defaults(run=run_logs)
 
 
@@ -55,14 +58,17 @@ def run_start(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def run_stop(_arguments: argparse.Namespace) -> ExitCode:
+def run_stop(arguments: argparse.Namespace) -> ExitCode:
     """Ends the daemon; that none runs is no failure."""
     client = running_daemon()
-    if client is None:
-        write_line("no daemon is running")
-        return ExitCode.OK
-    client.stop()
-    write_line(f"daemon stopped: process {client.server.pid}")
+    if client is not None:
+        client.stop()
+    pid = None if client is None else client.server.pid
+    if arguments.json:
+        write_line(json.dumps({"stopped": pid}))
+    else:
+        is_none = "no daemon is running"
+        write_line(is_none if pid is None else f"daemon stopped: process {pid}")
     return ExitCode.OK
 
 
@@ -92,6 +98,9 @@ def run_logs(arguments: argparse.Namespace) -> ExitCode:
     lines = last_lines(log, arguments.lines)
     if not lines:
         raise Failure(f"there is no log at {log}; {_NOT_RUNNING}", ExitCode.NO_DAEMON)
+    if arguments.json:
+        write_line(json.dumps(lines))
+        return ExitCode.OK
     for line in lines:
         write_line(line)
     return ExitCode.OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -16,7 +17,7 @@ from rich.text import Text
 
 import am_inseq_daemon
 from am_inseq_daemon.cli.backend import default_model, running_daemon
-from am_inseq_daemon.cli.consoles import output_console
+from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.failure import ExitCode
 from am_inseq_daemon.transport.endpoint import locate
 
@@ -36,11 +37,16 @@ _GET_BROWSER: Final = (
 
 def add_parser(commands: Commands) -> None:
     """Declares the command."""
-    commands.add("doctor", help="what is here, what is missing").set_defaults(run=run)
+    parser = commands.add("doctor", help="what is here, what is missing")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
 
 
-def run(_arguments: argparse.Namespace) -> ExitCode:
+def run(arguments: argparse.Namespace) -> ExitCode:
     """Prints one line for each thing that matters."""
+    if arguments.json:
+        write_line(json.dumps(findings(), indent=2))
+        return ExitCode.OK
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

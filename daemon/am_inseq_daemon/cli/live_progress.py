@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from am_inseq.render.glyphs import label
+from am_inseq_daemon.cli.consoles import error_console
 from am_inseq_daemon.protocol.types import (
     PartialContinuation,
     PartialScores,
@@ -16,9 +19,12 @@ from am_inseq_daemon.protocol.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
     from rich.console import Console
+
+    from am_inseq_daemon.cli.backend import Receive
 
 _TAIL: Final = 32
 _STAGES: Final = {
@@ -32,7 +38,8 @@ _STAGES: Final = {
 class LiveProgress:
     """A progress bar that is there while the request runs and leaves nothing behind."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, name: str = "") -> None:
+        self._name = f"{name} " if name else ""
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -42,7 +49,7 @@ class LiveProgress:
             console=console,
             transient=True,
         )
-        self._task = self._bars.add_task("starting", total=None, count="", tail="")
+        self._task = self._bars.add_task(f"{self._name}starting", total=None, count="", tail="")
 
     def __enter__(self) -> LiveProgress:
         self._bars.start()
@@ -62,7 +69,7 @@ class LiveProgress:
             case WorkProgress():
                 self._bars.update(
                     self._task,
-                    description=_STAGES[value.stage],
+                    description=self._name + _STAGES[value.stage],
                     total=value.total or None,
                     completed=value.done,
                     count=f"{value.done}/{value.total}" if value.total else "",
@@ -82,3 +89,13 @@ class LiveProgress:
 
     def _show_tail(self, text: str) -> None:
         self._bars.update(self._task, tail=escape(label(text, _TAIL)))
+
+
+@contextlib.contextmanager
+def progress(*, is_plain: bool, name: str = "") -> Generator[Receive | None]:
+    """Somebody who draws what is heard where standard error is a terminal, else nobody."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with LiveProgress(error_console(is_plain=is_plain), name) as bar:
+        yield bar.receive

@@ -12,11 +12,15 @@ from am_inseq_daemon.cli import (
     attribute,
     attribute_context,
     catalogue,
+    completion,
+    convert,
     daemon,
     defects,
     doctor,
+    explain,
     models,
     tokens,
+    view,
 )
 from am_inseq_daemon.cli.arguments import Parser, top_parser
 from am_inseq_daemon.cli.consoles import write_error
@@ -26,14 +30,28 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from io import TextIOWrapper
 
-_COMMANDS = (attribute, attribute_context, tokens, models, catalogue, daemon, doctor)
+COMMANDS = (
+    attribute,
+    attribute_context,
+    view,
+    convert,
+    tokens,
+    models,
+    catalogue,
+    explain,
+    daemon,
+    doctor,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code."""
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
-    parsed = parser().parse_args(arguments)
+    made = parser()
+    completion.answer_shell(made)
+    parsed = made.parse_args(arguments)
     with defects.watch() as log:
         try:
             code = parsed.run(parsed)
@@ -64,7 +82,7 @@ def parser() -> Parser:
     version = f"am-inseq {am_inseq_daemon.__version__}"
     top.add_argument("--version", action="version", version=version)
     commands = top.commands("COMMAND")
-    for command in _COMMANDS:
+    for command in COMMANDS:
         command.add_parser(commands)
     return top
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from am_inseq.render.glyphs import label
-from am_inseq_daemon.cli.backend import tokens_in_daemon, tokens_in_process
+from am_inseq_daemon.cli.backend import InDaemon, InProcess
 from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.failure import ExitCode
 from am_inseq_daemon.cli.text_input import read_text
@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     params = TextTokensParams(
         text=read_text(arguments.text), model=arguments.model, device=arguments.device
     )
-    tokens = (tokens_in_process if arguments.no_daemon else tokens_in_daemon)(params).tokens
+    with InProcess() if arguments.no_daemon else InDaemon() as backend:
+        tokens = backend.tokens(params).tokens
     if arguments.json:
         write_line(json.dumps([attrs.asdict(token) for token in tokens]))
         return ExitCode.OK

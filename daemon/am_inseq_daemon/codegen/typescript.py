@@ -21,6 +21,7 @@ _PRIMITIVES: Final[dict[Any, str]] = {
     bool: "boolean",
     bytes: "Uint8Array",
     types.NoneType: "null",
+    Any: "unknown",
 }
 
 _ALIASES: Final[dict[str, Any]] = {

@@ -20,7 +20,9 @@ _SAMPLES: Final[dict[Any, Any]] = {
     bool: True,
     bytes: b"\x00\x00\x80\x3f",
     types.NoneType: None,
+    Any: [1, "wörd", {"deep": None}],
 }
+_OF_ANYTHING: Final = dict[str, Any]
 
 
 @attrs.frozen
@@ -80,8 +82,11 @@ def _of(cls: type) -> Iterator[Vector]:
     for missing in required:
         kept = {field: value for field, value in whole.items() if field != missing}
         yield Vector(name, f"{missing} missing", kept)
-    for field in whole:
-        yield Vector(name, f"{field} of a wrong type", {**whole, field: {"wrong": [None]}})
+    hints = get_type_hints(cls)
+    for field in attrs.fields(cls):
+        wrong: Any = 3 if hints[field.name] == _OF_ANYTHING else {"wrong": [None]}
+        message = {**whole, camel(field.name): wrong}
+        yield Vector(name, f"{camel(field.name)} of a wrong type", message)
 
 
 def _sample(kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`attribution/compute` and `text/tokens`."""
+"""`attribution/*` and `text/tokens`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,18 @@ def attribution_handlers(dispatcher: Dispatcher) -> dict[str, Handler]:
     """What answers questions about texts."""
 
     async def compute(context: Context, params: t.AttributionComputeParams) -> dict[str, Any]:
+        return await streamed(context, "attribution/compute", params)
+
+    async def in_context(context: Context, params: t.AttributionContextParams) -> dict[str, Any]:
+        return await streamed(context, "attribution/context", params)
+
+    async def streamed(
+        context: Context,
+        method: str,
+        params: t.AttributionComputeParams | t.AttributionContextParams,
+    ) -> dict[str, Any]:
+        """The answer, after all that is heard on the way went to the tokens that ask for it."""
+
         def hear(value: dict[str, Any]) -> None:
             is_work = value["kind"] == "work"
             token = params.work_done_token if is_work else params.partial_result_token
@@ -25,15 +37,17 @@ def attribution_handlers(dispatcher: Dispatcher) -> dict[str, Handler]:
                 context.notify(token, value)
 
         place = (params.model, params.device)
-        return await dispatcher.ask(
-            context, place, _job(context, "attribution/compute", params), listener=hear
-        )
+        return await dispatcher.ask(context, place, _job(context, method, params), listener=hear)
 
     async def tokens(context: Context, params: t.TextTokensParams) -> dict[str, Any]:
         place = (params.model, params.device)
         return await dispatcher.ask(context, place, _job(context, "text/tokens", params))
 
-    return {"attribution/compute": compute, "text/tokens": tokens}
+    return {
+        "attribution/compute": compute,
+        "attribution/context": in_context,
+        "text/tokens": tokens,
+    }
 
 
 def _job(context: Context, method: str, params: Any) -> Job:

@@ -44,5 +44,11 @@ METHODS: Final[dict[str, Method]] = {
             t.AttributionComputeResult,
             "how much each token mattered to each token that follows",
         ),
+        Method(
+            "attribution/context",
+            t.AttributionContextParams,
+            t.AttributionContextResult,
+            "which tokens of an output depend on a context, and on what there",
+        ),
     )
 }

@@ -12,9 +12,19 @@ from typing import Literal
 
 import attrs
 
+from am_inseq_daemon.protocol import context, requests
+
 PositionEncoding = Literal["utf-8", "utf-16", "utf-32"]
-OptionValue = int | float | str | bool | None
-ProgressToken = int | str
+OptionValue = requests.OptionValue
+ProgressToken = requests.ProgressToken
+
+Aggregation = requests.Aggregation
+AttributionComputeParams = requests.AttributionComputeParams
+AttributionContextParams = requests.AttributionContextParams
+ContextCue = context.ContextCue
+ContextRange = context.ContextRange
+ContextRanges = context.ContextRanges
+AttributionContextResult = context.AttributionContextResult
 
 
 @attrs.frozen(kw_only=True)
@@ -161,10 +171,11 @@ class CatalogueOption:
 
 @attrs.frozen(kw_only=True)
 class CatalogueMethod:
-    """One attribution method."""
+    """One attribution method; `summary` is the first line of `description`."""
 
     name: str
     summary: str
+    description: str
     needs_gradients: bool
     is_signed: bool
     cost: str
@@ -178,8 +189,10 @@ class CatalogueScore:
 
     name: str
     summary: str
+    description: str
     unit: str
     needs_contrast: bool
+    options: tuple[CatalogueOption, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -191,27 +204,6 @@ class CatalogueResult:
     default_method: str
     default_contrast_method: str
     default_score: str
-
-
-@attrs.frozen(kw_only=True)
-class AttributionComputeParams:
-    """Asks how much each token of `prompt` mattered to each token that follows it.
-
-    Without `target` the model first continues the prompt by at most `max_new_tokens` tokens.
-    """
-
-    prompt: str
-    model: str = "auto"
-    device: str = "auto"
-    target: str | None = None
-    contrast_target: str | None = None
-    method: str = "auto"
-    options: dict[str, OptionValue] = attrs.Factory(dict)
-    score: str = "auto"
-    step_scores: tuple[str, ...] = ()
-    max_new_tokens: int = 24
-    work_done_token: ProgressToken | None = None
-    partial_result_token: ProgressToken | None = None
 
 
 @attrs.frozen(kw_only=True)

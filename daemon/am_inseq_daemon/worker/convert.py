@@ -122,13 +122,16 @@ def to_view(
     )
 
 
-def to_result(attribution: Attribution, encoding: t.PositionEncoding) -> t.AttributionComputeResult:
-    """The answer to `attribution/compute`."""
+def to_result(
+    attribution: Attribution, encoding: t.PositionEncoding, view: View | None = None
+) -> t.AttributionComputeResult:
+    """The answer to `attribution/compute`; `view` is shown in place of the result's own."""
     from am_inseq.ops.view import make_view
 
     prompt, continuation = attribution.prompt, attribution.continuation
     said = attribution.diagnostics
     residuals = said.residual
+    shown = view or make_view(attribution)
     return t.AttributionComputeResult(
         model=attribution.model,
         device=attribution.device,
@@ -136,12 +139,12 @@ def to_result(attribution: Attribution, encoding: t.PositionEncoding) -> t.Attri
         method=attribution.method,
         options=_options(attribution.options),
         score=attribution.score,
-        unit=attribution.unit,
+        unit=shown.unit,
         is_demo=attribution.is_demo,
         prompt=prompt,
         continuation=continuation,
         tokens=to_tokens(attribution.tokens, prompt, continuation, encoding),
-        view=to_view(make_view(attribution), prompt, continuation, encoding),
+        view=to_view(shown, prompt, continuation, encoding),
         step_scores={name: tuple(values) for name, values in attribution.step_scores.items()},
         diagnostics=t.Diagnostics(
             probability_difference=said.probability_difference,

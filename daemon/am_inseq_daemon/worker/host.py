@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from am_inseq_daemon.protocol import types as t
 from am_inseq_daemon.protocol.codec import make_converter, structure
+from am_inseq_daemon.worker.asking import request_of
+from am_inseq_daemon.worker.context import context_result
 from am_inseq_daemon.worker.convert import to_error, to_partial, to_result, to_tokens
 from am_inseq_daemon.worker.jobs import Job
+from am_inseq_daemon.worker.whole import aggregated_view, whole_output, write_whole
 
 if TYPE_CHECKING:
     from am_inseq.attribute import Listener
@@ -30,11 +34,25 @@ def worker_threads() -> int:
     return max(1, (os.cpu_count() or 2) - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a model is loaded, beyond its name and device.
+
+    Attributes:
+        model_kwargs: what transformers takes when it loads a model.
+        tokenizer_kwargs: what it takes when it loads a tokenizer.
+    """
+
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tokenizer_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
 class Host:
     """Loads the model when the first job comes and answers jobs on the lane's thread."""
 
-    def __init__(self, model: str, device: str, send: Send) -> None:
+    def __init__(self, model: str, device: str, send: Send, loading: Loading | None = None) -> None:
         self._name, self._device, self._send = model, device, send
+        self._loading = loading or Loading()
         self._model: HuggingFaceModel | None = None
 
     def answer(self, job: Job) -> None:
@@ -60,7 +78,12 @@ class Host:
             from am_inseq.models.load import load_model
 
             torch.set_num_threads(worker_threads())
-            self._model = model = load_model(self._name, device=self._device)
+            self._model = model = load_model(
+                self._name,
+                device=self._device,
+                model_kwargs=self._loading.model_kwargs,
+                tokenizer_kwargs=self._loading.tokenizer_kwargs,
+            )
             self._send({"method": "loaded", "params": _facts(model)})
         return self._model
 
@@ -73,21 +96,24 @@ Publish = Callable[[t.ProgressValue], None]
 
 
 def _compute(model: HuggingFaceModel, job: Job, publish: Publish) -> t.AttributionComputeResult:
-    from am_inseq.attribute import Request, attribute
+    from am_inseq.attribute import attribute
 
     params = structure(_converter, job.params, t.AttributionComputeParams)
-    request = Request(
-        prompt=params.prompt,
-        target=params.target,
-        contrast_target=params.contrast_target,
-        method=params.method,
-        score=params.score,
-        options=params.options,
-        step_scores=params.step_scores,
-        max_new_tokens=params.max_new_tokens,
-    )
+    request = request_of(model, params)
     attribution = attribute(model, request, _listener(job, params.prompt, publish))
-    return to_result(attribution, job.encoding)
+    if params.save_path is None and params.aggregation is None:
+        return to_result(attribution, job.encoding)
+    output = whole_output(model, params, request, attribution)
+    if params.save_path is not None:
+        write_whole(output, params.save_path)
+    shown = params.aggregation and aggregated_view(output, params.aggregation)
+    return to_result(attribution, job.encoding, shown)
+
+
+def _context(model: HuggingFaceModel, job: Job, publish: Publish) -> t.AttributionContextResult:
+    params = structure(_converter, job.params, t.AttributionContextParams)
+    listener = _plain_listener(job, publish)
+    return context_result(model, params, job.encoding, listener)
 
 
 def _tokens(model: HuggingFaceModel, job: Job, _publish: Publish) -> t.TextTokensResult:
@@ -104,9 +130,28 @@ def _load(_model: HuggingFaceModel, _job: Job, _publish: Publish) -> t.EmptyResu
 
 _ANSWERS: Final[dict[str, Callable[[HuggingFaceModel, Job, Publish], Any]]] = {
     "attribution/compute": _compute,
+    "attribution/context": _context,
     "text/tokens": _tokens,
     "model/load": _load,
 }
+
+
+def _plain_listener(job: Job, publish: Publish) -> Listener:
+    from am_inseq.attribute import Listener
+
+    class Telling(Listener):
+        """Sends the continuation and the progress to the front."""
+
+        def checkpoint(self) -> None:
+            job.token.checkpoint()
+
+        def on_continuation(self, text: str, *, is_final: bool) -> None:
+            publish(t.PartialContinuation(text=text, is_final=is_final))
+
+        def on_progress(self, stage: str, done: int, total: int) -> None:
+            publish(t.WorkProgress(stage=cast("Any", stage), done=done, total=total, message=stage))
+
+    return Telling()
 
 
 def _listener(job: Job, prompt: str, publish: Publish) -> Listener:

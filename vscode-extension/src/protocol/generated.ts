@@ -12,6 +12,152 @@ export type OptionValue = number | string | boolean | null;
 
 export type ProgressToken = number | string;
 
+/**
+ * How the values of a pair of tokens become one, in place of the method's default.
+ *
+ * `aggregators` go one after another, each over the last axis that is left; where there are
+ * `selectors`, each aggregator is kept to the index at its place. With `normalize` what is
+ * attributed to a target sums to 1, with `rescale` to the number of attributed tokens.
+ */
+export interface Aggregation {
+  readonly aggregators: readonly string[];
+  readonly selectors: readonly number[];
+  readonly normalize: boolean;
+  readonly rescale: boolean;
+}
+
+/**
+ * Asks how much each token of `prompt` mattered to each token that follows it.
+ *
+ * Without `target` the model first continues the prompt by at most `maxNewTokens` tokens.
+ * `generatedText` is the target as inseq takes it: a decoder-only model's begins with the prompt;
+ * with `goesOn` the model continues it. `arguments` are options of the method and of the scores,
+ * and inseq's contrast keywords, each brought to whoever takes it. `first` and `last` bound the
+ * explained positions on the decoder's tokens, `last` is left out itself. `savePath` is a file of
+ * this machine to which the result is written with all its axes.
+ */
+export interface AttributionComputeParams {
+  readonly prompt: string;
+  readonly model?: string;
+  readonly device?: string;
+  readonly target?: string | null;
+  readonly generatedText?: string | null;
+  readonly goesOn?: boolean;
+  readonly contrastTarget?: string | null;
+  readonly contrastPrompt?: string | null;
+  readonly method?: string;
+  readonly options?: Readonly<Record<string, OptionValue>>;
+  readonly arguments?: Readonly<Record<string, unknown>>;
+  readonly score?: string;
+  readonly stepScores?: readonly string[];
+  readonly maxNewTokens?: number;
+  readonly generation?: Readonly<Record<string, unknown>>;
+  readonly first?: number | null;
+  readonly last?: number | null;
+  readonly attributeTarget?: boolean;
+  readonly includeEosBaseline?: boolean;
+  readonly aggregation?: Aggregation | null;
+  readonly keepSteps?: boolean;
+  readonly savePath?: string | null;
+  readonly workDoneToken?: number | string | null;
+  readonly partialResultToken?: number | string | null;
+}
+
+/**
+ * Asks which tokens of an output depend on a context, and on what there (PECoRe).
+ *
+ * Names and meanings are those of `am_inseq.AttributeContextArgs`; what has a default there may be
+ * left out. The strategy "manual" asks a person, so it is answered with an error where a person
+ * would be needed.
+ */
+export interface AttributionContextParams {
+  readonly model?: string;
+  readonly device?: string;
+  readonly inputCurrentText: string;
+  readonly inputContextText?: string | null;
+  readonly inputTemplate?: string;
+  readonly outputContextText?: string | null;
+  readonly outputCurrentText?: string | null;
+  readonly outputTemplate?: string;
+  readonly contextlessInputCurrentText?: string;
+  readonly contextlessOutputCurrentText?: string;
+  readonly contextSensitivityMetric?: string;
+  readonly klDirection?: "paper" | "inseq";
+  readonly handleOutputContextStrategy?: "manual" | "auto" | "pre";
+  readonly contextlessOutputNextTokens?: readonly string[];
+  readonly specialTokensToKeep?: readonly string[];
+  readonly decoderInputOutputSeparator?: string;
+  readonly contextSensitivityStdThreshold?: number | null;
+  readonly contextSensitivityTopk?: number | null;
+  readonly attributionStdThreshold?: number | null;
+  readonly attributionTopk?: number | null;
+  readonly attributionMethod?: string;
+  readonly attributedFn?: string | null;
+  readonly attributionSelectors?: readonly number[] | null;
+  readonly attributionAggregators?: readonly string[] | null;
+  readonly normalizeAttributions?: boolean;
+  readonly rescaleAttributions?: boolean;
+  readonly generationKwargs?: Readonly<Record<string, unknown>>;
+  readonly attributionKwargs?: Readonly<Record<string, unknown>>;
+  readonly workDoneToken?: number | string | null;
+  readonly partialResultToken?: number | string | null;
+}
+
+/**
+ * One context-sensitive token and what it depends on.
+ *
+ * `ctiIdx` is its place among `outputCurrentTokens`; scores are one for each token of either
+ * context, None where there is no such context.
+ */
+export interface ContextCue {
+  readonly ctiIdx: number;
+  readonly ctiToken: string;
+  readonly ctiScore: number;
+  readonly contextualOutput: string;
+  readonly contrastToken: string | null;
+  readonly contextlessOutput: string | null;
+  readonly inputContextScores: readonly number[] | null;
+  readonly outputContextScores: readonly number[] | null;
+}
+
+/** Where a token stands in its text. */
+export interface ContextRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where the tokens of each text stand, None for a text that there is not. */
+export interface ContextRanges {
+  readonly inputContext: readonly ContextRange[] | null;
+  readonly outputContext: readonly ContextRange[] | null;
+  readonly outputCurrent: readonly ContextRange[] | null;
+}
+
+/**
+ * The answer to `attribution/context`.
+ *
+ * The fields are those of the JSON that inseq saves, and behind them the characters of each token
+ * and what produced the result. `info` is what was asked, defaults filled in.
+ */
+export interface AttributionContextResult {
+  readonly inputContext: string | null;
+  readonly inputContextTokens: readonly string[] | null;
+  readonly outputContext: string | null;
+  readonly outputContextTokens: readonly string[] | null;
+  readonly outputCurrent: string;
+  readonly outputCurrentTokens: readonly string[];
+  readonly ctiScores: readonly number[];
+  readonly cciScores: readonly ContextCue[];
+  readonly info: Readonly<Record<string, unknown>>;
+  readonly characterRanges: ContextRanges;
+  readonly model: string;
+  readonly device: string;
+  readonly dtype: string;
+  readonly library: string;
+  readonly isDemo: boolean;
+  readonly warnings: readonly string[];
+}
+
 /** A dense tensor: row-major, little-endian, `data` holds prod(shape) elements of `dtype`. */
 export interface TensorPayload {
   readonly dtype: "f32" | "i32" | "u8";
@@ -122,10 +268,11 @@ export interface CatalogueOption {
   readonly description: string;
 }
 
-/** One attribution method. */
+/** One attribution method; `summary` is the first line of `description`. */
 export interface CatalogueMethod {
   readonly name: string;
   readonly summary: string;
+  readonly description: string;
   readonly needsGradients: boolean;
   readonly isSigned: boolean;
   readonly cost: string;
@@ -137,8 +284,10 @@ export interface CatalogueMethod {
 export interface CatalogueScore {
   readonly name: string;
   readonly summary: string;
+  readonly description: string;
   readonly unit: string;
   readonly needsContrast: boolean;
+  readonly options: readonly CatalogueOption[];
 }
 
 /** What a request may name. */
@@ -148,26 +297,6 @@ export interface CatalogueResult {
   readonly defaultMethod: string;
   readonly defaultContrastMethod: string;
   readonly defaultScore: string;
-}
-
-/**
- * Asks how much each token of `prompt` mattered to each token that follows it.
- *
- * Without `target` the model first continues the prompt by at most `maxNewTokens` tokens.
- */
-export interface AttributionComputeParams {
-  readonly prompt: string;
-  readonly model?: string;
-  readonly device?: string;
-  readonly target?: string | null;
-  readonly contrastTarget?: string | null;
-  readonly method?: string;
-  readonly options?: Readonly<Record<string, OptionValue>>;
-  readonly score?: string;
-  readonly stepScores?: readonly string[];
-  readonly maxNewTokens?: number;
-  readonly workDoneToken?: number | string | null;
-  readonly partialResultToken?: number | string | null;
 }
 
 /**
@@ -368,6 +497,10 @@ export interface Requests {
     readonly params: AttributionComputeParams;
     readonly result: AttributionComputeResult;
   };
+  readonly "attribution/context": {
+    readonly params: AttributionContextParams;
+    readonly result: AttributionContextResult;
+  };
 }
 
 /** Every notification and what it carries. */
@@ -391,6 +524,7 @@ export const METHODS = {
   modelUnload: "model/unload",
   textTokens: "text/tokens",
   attributionCompute: "attribution/compute",
+  attributionContext: "attribution/context",
   exit: "exit",
   cancelRequest: "$/cancelRequest",
   progress: "$/progress",
