@@ -171,6 +171,12 @@ class AttributeDatasetArgs:
                 raise InputError(f"{name} is at least 1, not {value}")
         if self.normalize_attributions and self.rescale_attributions:
             raise InputError("scores are normalized or rescaled, not both; choose one")
+        picks, names = self.attribution_selectors, self.attribution_aggregators
+        if picks is not None and len(picks) != len(names or ()):
+            raise InputError(
+                f"there are {len(picks)} attribution_selectors for {len(names or ())} "
+                "attribution_aggregators; give one for each"
+            )
         if self.is_json and not self.granular:
             object.__setattr__(self, "granular", True)
         self._check_columns()

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias
 from am_inseq.dataset.packages import package
 from am_inseq.dataset.records import Record, schema
 from am_inseq.errors import BusyError, InputError, ResourceError
+from am_inseq.io.atomic import write_whole
 
 Write: TypeAlias = Callable[[Path, bytes], None]
 
@@ -30,7 +31,7 @@ _LOCK: Final = ".lock"
 _SHARDS: Final = "shards"
 _KEY: Final = b"am_inseq"
 _SHARD_FILE: Final = re.compile(r"shard-(\d{6,})\.parquet")
-_OWN_FILE: Final = re.compile(r"\.?shard-\d{6,}(\.partial)?\.parquet(\.part)?")
+_OWN_FILE: Final = re.compile(r"shard-\d{6,}(\.partial)?\.parquet")
 _PURPOSE: Final = "to write results, which are Parquet files"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -77,15 +78,10 @@ def write_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-        _put_in_place(part, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+        write_whole(path, [content], overwrite=True)
+    except InputError as error:
+        raise error.__cause__ or error from None
 
 
 @contextlib.contextmanager
@@ -100,29 +96,13 @@ def replacing(path: Path) -> Generator[Path]:
     try:
         with refusals(path):
             yield part
-            _put_in_place(part, path)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-
-
-def _put_in_place(part: Path, path: Path) -> None:
-    """Renames a file once its content is on the disk."""
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes a rename last; not every file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class Folder:
@@ -193,21 +173,23 @@ class Folder:
 
     def has_others(self) -> bool:
         """Whether there is anything that no run wrote."""
-        own = {_MANIFEST, _LOCK, _SHARDS, f".{_MANIFEST}.part"}
-        return any(one.name not in own for one in self.path.iterdir())
+        own = {_MANIFEST, _LOCK, _SHARDS}
+        names = (one.name for one in self.path.iterdir())
+        return any(one not in own and not _is_part(one) for one in names)
 
     def empty(self) -> None:
         """Takes away a run: first the manifest, so that its shards are nobody's from then on."""
         with refusals(self.path):
             (self.path / _MANIFEST).unlink(missing_ok=True)
             for one in self.shards.iterdir():
-                if _OWN_FILE.fullmatch(one.name):
+                if _OWN_FILE.fullmatch(one.name) or _is_part(one.name):
                     one.unlink()
 
     def sweep(self) -> None:
         """Takes away what a kill left half written."""
-        for one in self.shards.glob(".shard-*.part"):
-            one.unlink(missing_ok=True)
+        for folder in (self.path, self.shards):
+            for one in folder.glob(".*.part"):
+                one.unlink(missing_ok=True)
 
     def committed(self) -> dict[int, Path]:
         """The committed shards by their index, in order."""
@@ -243,6 +225,11 @@ class Folder:
         content = table_bytes(label, records)
         with refusals(self.path):
             self._write(path, content)
+
+
+def _is_part(name: str) -> bool:
+    """Whether a kill left it half written."""
+    return name.startswith(".") and name.endswith(".part")
 
 
 def table_bytes(label: Label, records: Sequence[Record]) -> bytes:

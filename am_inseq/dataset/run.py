@@ -20,6 +20,7 @@ from am_inseq.dataset.plan import Plan, Shard, digest_of, plan_of, shards_of
 from am_inseq.dataset.sources import Source, open_source
 from am_inseq.dataset.work import check, load
 from am_inseq.dataset.workers import Workers
+from am_inseq.dataset.write import check_files, write_files
 from am_inseq.errors import InputError, ResourceError
 from am_inseq.face.model import AttributionModel
 from am_inseq.render.rows_progress import RowsProgress
@@ -68,6 +69,8 @@ def attribute_dataset(
         folder: where results are committed, in place of `output_dir`.
         given: fields of `AttributeDatasetArgs`.
 
+    Files that `save_path` and `viz_path` name are written at the end.
+
     Returns:
         what the folder holds now, and in `summary` what this call did.
 
@@ -86,6 +89,7 @@ def attribute_dataset(
     if model is not None and len(args.devices) > 1:
         raise InputError("a loaded model runs in this process; name it, to run on several devices")
     check(args)
+    check_files(args)
     source = open_source(args)
     place = folder or Folder(output_folder(args))
     identity = args.identity(name)
@@ -95,6 +99,7 @@ def attribute_dataset(
         chosen = engine or _engine(args, model)
         run.go(chosen)
     found = load_dataset_attributions(place.path)
+    write_files(found, args)
     return replace(found, summary=_summary(found, run.resumed, time.perf_counter() - started))
 
 

@@ -74,7 +74,6 @@ class Saving:
         if not self._parts:
             return
         from am_inseq.face.files import load_any, save_output
-
         from am_inseq.face.output import merge_attributions
         from am_inseq_daemon.worker.whole import aggregated
 

@@ -153,7 +153,7 @@ def test_processes_for_devices_give_the_same_and_one_that_dies_costs_its_row_alo
 
     def killing(self, worker, *rest):
         yield from hear(self, worker, *rest)
-        if worker.begun is not None and len(victims) < 2:
+        if worker.process.is_alive() and worker.begun is not None and len(victims) < 2:
             victims.append(worker.process.pid)
             os.kill(worker.process.pid, signal.SIGKILL)
             worker.process.join()
