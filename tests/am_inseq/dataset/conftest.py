@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def attributed(tmp_path, tiny_model, texts):
     """Attributes the texts, or what is named, with the tiny model."""
 
     def run(name="out", **given):
-        asked = {
+        asked: dict[str, Any] = {
             "dataset_name": texts,
             "input_text_field": "text",
             "generation_kwargs": TWO,

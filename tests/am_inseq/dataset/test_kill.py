@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 def asked(tmp_path, tiny_folder):
     """What every run here is asked; some of its rows fail."""
     draw = random.Random(0)  # noqa: S311 - no secret
-    texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 12))) for _ in range(ROWS)]
+    texts: list[Any] = [" ".join(draw.choices(WORDS, k=draw.randint(1, 12))) for _ in range(ROWS)]
     texts[5], texts[17] = "dog " * 600, None
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))
@@ -49,7 +50,12 @@ def asked(tmp_path, tiny_folder):
 @pytest.fixture
 def whole(asked, tmp_path):
     """What an unbroken run gives."""
-    return contents(attribute_dataset(**asked, output_dir=str(tmp_path / "whole")))
+    return contents(finished(asked, output_dir=str(tmp_path / "whole")))
+
+
+def finished(asked: dict[str, Any], **given: Any):
+    """A run in this process."""
+    return attribute_dataset(**{**asked, **given})
 
 
 def run(asked, rows=None, die_at=None):
@@ -58,7 +64,7 @@ def run(asked, rows=None, die_at=None):
         _die_at(die_at)
     if rows is not None:
         _count_rows(rows)
-    attribute_dataset(**asked)
+    finished(asked)
 
 
 def _count_rows(rows):
@@ -108,7 +114,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one(asked, who
             time.sleep(0.001)
         time.sleep(draw.uniform(0.0, 0.05))
         if process.exitcode is None:
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             kills += 1
         process.join(120)
         done = _rows_there(tmp_path / "killed")
@@ -117,7 +123,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_unbroken_one(asked, who
         before = len(done)
         if process.exitcode == 0:
             break
-    found = attribute_dataset(**asked)
+    found = finished(asked)
 
     assert kills >= 2
     assert contents(found) == whole
@@ -140,14 +146,14 @@ def test_a_kill_at_any_step_of_a_write_leaves_whole_files(asked, whole, tmp_path
     there = _rows_there(tmp_path / "killed")
     assert there == list(range(len(there)))
 
-    assert contents(attribute_dataset(**asked)) == whole
+    assert contents(finished(asked)) == whole
 
 
 def test_processes_for_devices_give_the_same_and_one_that_dies_costs_its_row_alone(
     asked, whole, tmp_path, monkeypatch
 ):
     asked = {**asked, "device": "cpu,cpu"}
-    assert contents(attribute_dataset(**asked, output_dir=str(tmp_path / "two"))) == whole
+    assert contents(finished(asked, output_dir=str(tmp_path / "two"))) == whole
     victims = []
     hear = Workers._hear
 
@@ -160,13 +166,15 @@ def test_processes_for_devices_give_the_same_and_one_that_dies_costs_its_row_alo
 
     with monkeypatch.context() as patch:
         patch.setattr(Workers, "_hear", killing)
-        found = attribute_dataset(**asked, output_dir=str(tmp_path / "dead"))
+        found = finished(asked, output_dir=str(tmp_path / "dead"))
 
-    lost = [row for row in found.failed() if "the process that ran this row ended" in row.error]
+    lost = [
+        row for row in found.failed() if "the process that ran this row ended" in str(row.error)
+    ]
     assert len(victims) == 2
     assert len(lost) <= 2
     assert [row.row for row in found] == list(range(ROWS))
-    again = attribute_dataset(**asked, output_dir=str(tmp_path / "dead"), retry_failed=True)
+    again = finished(asked, output_dir=str(tmp_path / "dead"), retry_failed=True)
     assert contents(again) == whole
 
 
@@ -179,13 +187,13 @@ def test_processes_for_devices_leave_with_the_parent_that_is_killed(asked, tmp_p
         time.sleep(0.05)
     children = _children(process.pid)
     assert len(children) >= 2
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join(60)
 
     while any(_is_alive(one) for one in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert contents(attribute_dataset(**asked)) == whole
+    assert contents(finished(asked)) == whole
 
 
 def _children(parent):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import multiprocessing
+from typing import Any
 
 import pytest
 import torch
@@ -80,7 +81,11 @@ def test_no_score_depends_on_batches_or_shards(tmp_path_factory, tiny_model, bat
     folder = tmp_path_factory.mktemp("any")
     data = folder / "d.jsonl"
     data.write_text("".join(json.dumps({"text": one}) + "\n" for one in TEXTS))
-    asked = {"dataset_name": str(data), "input_text_field": "text", "generation_kwargs": TWO}
+    asked: dict[str, Any] = {
+        "dataset_name": str(data),
+        "input_text_field": "text",
+        "generation_kwargs": TWO,
+    }
 
     runs = [
         am_inseq.attribute_dataset(

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -153,7 +154,7 @@ def test_a_part_of_a_file_and_at_most_so_many_rows(tmp_path):
 def test_a_saved_dataset_of_several_splits(tmp_path):
     import datasets
 
-    parts = {
+    parts: Any = {
         name: datasets.Dataset.from_list([{"text": f"{name}{i}"} for i in range(3)])
         for name in ("train", "test")
     }
@@ -168,9 +169,9 @@ def test_a_saved_dataset_of_several_splits(tmp_path):
 @pytest.fixture
 def hub_cache(monkeypatch, tmp_path):
     """A cache of the `datasets` package of its own."""
-    import datasets
+    from datasets import config
 
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
 def test_a_folder_of_files_is_read_by_the_datasets_package(tmp_path, hub_cache):
