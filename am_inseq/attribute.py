@@ -25,6 +25,7 @@ from am_inseq.engine.setting import Setting
 from am_inseq.engine.state import Evaluator, Meter
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel
+from am_inseq.models.revision import versions
 from am_inseq.models.sequence import TokenSequence, room_for_continuation
 from am_inseq.models.text import encode
 from am_inseq.prepare import (
@@ -280,6 +281,9 @@ class _Run:
                 self.model.dtype,
                 self.model.is_demo,
                 VERSION,
+                self.model.revision,
+                versions(),
+                self.request.generation.get("seed"),
             ),
             diagnostics=Diagnostics(
                 probability_difference=self.guard.difference,

@@ -61,13 +61,28 @@ class Diagnostics:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What produced a result, enough to produce it again."""
+    """What produced a result, enough to produce it again with its method, options and score.
+
+    Attributes:
+        model: name of the model.
+        device: where it ran.
+        dtype: number type it ran in.
+        is_demo: whether the model is one of the embedded demo models.
+        library: version of am_inseq; "inseq" of a result that was read from a file of inseq.
+        revision: commit of a hub model, or fingerprint of a local folder's weights; None where
+            neither is known.
+        versions: version of each library that scores may depend on.
+        seed: that of the generation, where one was given; a method's own is among its options.
+    """
 
     model: str
     device: str
     dtype: str
     is_demo: bool
     library: str
+    revision: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

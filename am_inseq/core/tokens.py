@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Side: TypeAlias = Literal["encoder", "decoder"]
 Part: TypeAlias = Literal["prompt", "continuation", "special"]
+
+MERGED: Final = -1
+"""The id of tokens that were merged of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class Token:
     """One token as the model reads it.
 
     Attributes:
-        id: vocabulary id.
+        id: vocabulary id; `MERGED` where several tokens were made one.
         piece: the vocabulary's spelling, e.g. "Ġhome" or "<0xF0>".
         text: the characters it stands for; a special token's name. Tokens that share a user-visible
             character (bytes of an emoji, say) all carry that whole character.

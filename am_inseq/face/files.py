@@ -15,7 +15,8 @@ import torch
 from am_inseq.core.attribution import Attribution
 from am_inseq.errors import InputError
 from am_inseq.face.inseq_files import face_records, from_inseq, split, to_inseq
-from am_inseq.face.output import FeatureAttributionOutput, make_output, steps_of
+from am_inseq.face.made import make_output
+from am_inseq.face.output import FeatureAttributionOutput, steps_of
 from am_inseq.io import inseq_json
 from am_inseq.io.archive import from_bytes, is_archive, kind_of, write_archive
 from am_inseq.io.atomic import PathName, read_whole, refuse_existing, write_whole

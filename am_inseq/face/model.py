@@ -20,8 +20,9 @@ from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.face.contrasts import CONTRAST_NAMES, contrast_fields, take_contrasts
 from am_inseq.face.functions import Function, score_of, scores_of
 from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of
+from am_inseq.face.made import make_output
 from am_inseq.face.options import route
-from am_inseq.face.output import FeatureAttributionOutput, make_output
+from am_inseq.face.output import FeatureAttributionOutput
 from am_inseq.face.texts import TextMembers, move
 from am_inseq.models import huggingface, load
 from am_inseq.models.huggingface import HuggingFaceModel

@@ -1,136 +1,37 @@
-"""Results in inseq's shape: `[attributed token, generated token, …]`, NaN in the future."""
+"""What `AttributionModel.attribute` returns, in inseq's shape."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
-import torch
-from torch import Tensor
+from am_inseq.errors import InputError
+from am_inseq.face.printing import pretty
+from am_inseq.face.sequence import (
+    FeatureAttributionSequenceOutput,
+)
+from am_inseq.face.shows import Shows
+from am_inseq.face.steps import FeatureAttributionStepOutput
 
-from am_inseq.core.attribution import Attribution, AxisName, Block
-from am_inseq.core.view import View
-from am_inseq.face.steps import FeatureAttributionStepOutput, TokenWithId
-from am_inseq.ops.normalize import share_of_column
-from am_inseq.ops.view import keep_spans, make_view
-from am_inseq.render.stdout import show_view
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class FeatureAttributionSequenceOutput:
-    """One attributed sequence.
-
-    Attributes:
-        source: encoder tokens; of a decoder-only model, what stands before the first attributed
-            token.
-        target: decoder tokens, the prompt included for a decoder-only model.
-        source_attributions: [source, generated, …], or None for a decoder-only model.
-        target_attributions: [target, generated, …] with NaN from each generated token on, or None.
-            The axes after the second are those of `dims`.
-        step_scores: name to [generated].
-        sequence_scores: further tables: self-attention of encoder and decoder, [attended token,
-            token, …], where they are not among the attributions, and the same of value zeroing.
-        attr_pos_start: index in `target` of the first generated token that is attributed.
-        attr_pos_end: one past the last.
-        attribution: the same result with named axes.
-        dims: names of the axes after the second: hidden, layer, head.
-    """
-
-    source: list[TokenWithId]
-    target: list[TokenWithId]
-    source_attributions: Tensor | None
-    target_attributions: Tensor | None
-    step_scores: dict[str, Tensor]
-    sequence_scores: dict[str, Tensor]
-    attr_pos_start: int
-    attr_pos_end: int
-    attribution: Attribution
-    dims: tuple[AxisName, ...] = ()
-    is_aggregated: bool = False
-
-    def aggregate(self) -> FeatureAttributionSequenceOutput:
-        """One value for each pair of tokens, by the method's default.
-
-        The axes after the second go one after another, the last first: hidden by the L2 norm, heads
-        and layers by the mean. After each, the absolute values of a column sum to 1 over source and
-        target together. Tables without such axes, as occlusion's, are left as they are.
-        """
-        if self.is_aggregated:
-            return self
-        source, target = self.source_attributions, self.target_attributions
-        further = self.sequence_scores
-        for dim in reversed(self.dims):
-            source, target = share_of_column(_reduce(source, dim), _reduce(target, dim))
-            further = {k: share_of_column(_reduce(v, dim), None)[0] for k, v in further.items()}
-        return replace(
-            self,
-            source_attributions=source,
-            target_attributions=target,
-            sequence_scores=further,
-            dims=(),
-            is_aggregated=True,
-        )
-
-    def view(self) -> View:
-        """The aggregated scores, ready to be shown."""
-        flat = self.aggregate()
-        shown = self.attribution
-        values = torch.zeros(len(shown.targets), len(shown.tokens))
-        encoder = 0 if flat.source_attributions is None else len(flat.source_attributions)
-        if flat.source_attributions is not None:
-            values[:, :encoder] = flat.source_attributions.T
-        if flat.target_attributions is not None:
-            rows = flat.target_attributions.nan_to_num(0.0)
-            values[:, encoder : encoder + len(rows)] = rows.T
-        blocks = {"shown": Block(values, ("target", "token"))}
-        view = make_view(replace(shown, blocks=blocks, primary="shown", is_signed=False))
-        if flat.target_attributions is not None:
-            return view
-        return keep_spans(view, lambda span: span.tokens[0] < encoder)  # the rest has no scores
-
-    def show(self) -> None:
-        """Prints the coloured text and the table."""
-        show_view(self.view(), self.attribution.step_scores)
-
-    def __repr__(self) -> str:
-        lines = [f"{type(self).__name__}({{"]
-        for name in ("source", "target"):
-            tokens: list[TokenWithId] = getattr(self, name)
-            pieces = ", ".join(repr(t.token) for t in tokens)
-            lines.append(
-                f"    {name}: list with {len(tokens)} elements of type TokenWithId:[\n"
-                f"        {pieces}\n    ],"
-            )
-        lines.extend(
-            f"    {name}: {_described(getattr(self, name))},"
-            for name in ("source_attributions", "target_attributions")
-        )
-        for name in ("step_scores", "sequence_scores"):
-            inner = ", ".join(f"{k!r}: {_described(v)}" for k, v in getattr(self, name).items())
-            lines.append(f"    {name}: {{{inner}}},")
-        lines.append(f"    attr_pos_start: {self.attr_pos_start},")
-        lines.append(f"    attr_pos_end: {self.attr_pos_end},")
-        return "\n".join((*lines, "})"))
+_ALIKE: Final = (
+    "attribute_target",
+    "attribution_method",
+    "constrained_decoding",
+    "include_eos_baseline",
+    "model_class",
+    "model_name",
+    "step_scores",
+    "tokenizer_class",
+    "tokenizer_name",
+)
+_PASSING: Final = ("exec_time",)  # differs between runs that are the same
 
 
-def _described(value: Tensor | None) -> str:
-    if value is None:
-        return "None"
-    return f"{value.dtype} tensor of shape {list(value.shape)} on {value.device}"
-
-
-def _reduce(values: Tensor | None, dim: AxisName) -> Tensor | None:
-    if values is None:
-        return None
-    return values.norm(dim=-1) if dim == "hidden" else values.mean(-1)
-
-
-@dataclass(slots=True, repr=False)
-class FeatureAttributionOutput:
+@dataclass(slots=True, eq=False, repr=False)
+class FeatureAttributionOutput(Shows):
     """What `AttributionModel.attribute` returns.
 
     Attributes:
@@ -152,11 +53,102 @@ class FeatureAttributionOutput:
     def __iter__(self) -> Iterator[FeatureAttributionSequenceOutput]:
         return iter(self.sequence_attributions)
 
-    def aggregate(self) -> FeatureAttributionOutput:
-        """Each sequence aggregated by its method's default."""
-        aggregated = [s.aggregate() for s in self]
-        steps = None if self.step_attributions is None else steps_of(aggregated)
-        return FeatureAttributionOutput(aggregated, dict(self.info), steps)
+    def __add__(self, other: object) -> FeatureAttributionOutput:
+        """The sequences of both, as `merge_attributions` puts them together."""
+        if not isinstance(other, FeatureAttributionOutput):
+            return NotImplemented
+        return merge_attributions([self, other])
+
+    def __radd__(self, other: object) -> FeatureAttributionOutput:
+        """Lets `sum` begin with its 0."""
+        return self if other == 0 else NotImplemented
+
+    def __sub__(self, other: object) -> FeatureAttributionOutput:
+        """What each sequence has more than that of `other`."""
+        if not isinstance(other, FeatureAttributionOutput):
+            return NotImplemented
+        if len(self) != len(other):
+            raise InputError(
+                f"outputs of {len(self)} and {len(other)} sequences cannot be subtracted; give as "
+                "many"
+            )
+        pairs = zip(self, other, strict=True)
+        return self._with([one - two for one, two in pairs])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether sequences are equal within 1e-5 and were made alike, however long it took."""
+        if not isinstance(other, FeatureAttributionOutput):
+            return NotImplemented
+        one, two = (
+            {key: value for key, value in given.info.items() if key not in _PASSING}
+            for given in (self, other)
+        )
+        return (
+            one == two
+            and self.sequence_attributions == other.sequence_attributions
+            and self.step_attributions == other.step_attributions
+        )
+
+    __hash__ = None  # equal within a tolerance
+
+    def aggregate(
+        self, aggregator: Any = None, aggregate_fn: Any = None, **kwargs: Any
+    ) -> FeatureAttributionOutput:
+        """Each sequence aggregated; see `FeatureAttributionSequenceOutput.aggregate`.
+
+        Args:
+            aggregator: as that of a sequence.
+            aggregate_fn: as that of a sequence.
+            kwargs: options; `paired_attr` may be an output of as many sequences.
+        """
+        paired = kwargs.get("paired_attr")
+        each = [kwargs] * len(self)
+        if isinstance(paired, FeatureAttributionOutput):
+            if len(paired) != len(self):
+                raise InputError(
+                    f"outputs of {len(self)} and {len(paired)} sequences cannot be paired; give as "
+                    "many"
+                )
+            each = [{**kwargs, "paired_attr": one} for one in paired]
+        return self._with(
+            [
+                sequence.aggregate(aggregator, aggregate_fn, **given)
+                for sequence, given in zip(self, each, strict=True)
+            ]
+        )
+
+    def _with(self, sequences: list[FeatureAttributionSequenceOutput]) -> FeatureAttributionOutput:
+        steps = None if self.step_attributions is None else steps_of(sequences)
+        return FeatureAttributionOutput(sequences, dict(self.info), steps)
+
+    def weight_attributions(self, step_score_id: str) -> None:
+        """Multiplies each column of the aggregated scores by its step score, in place."""
+        for sequence in self:
+            sequence.weight_attributions(step_score_id)
+        self._refresh()
+
+    def decode_tokens(self, tokenizer: Any) -> FeatureAttributionOutput:
+        """Labels tokens by the text that the tokenizer decodes them to, in place."""
+        for sequence in self:
+            sequence.decode_tokens(tokenizer)
+        self._refresh()
+        return self
+
+    def _refresh(self) -> None:
+        if self.step_attributions is not None:
+            self.step_attributions = steps_of(self.sequence_attributions)
+
+    def get_scores_dicts(
+        self, aggregator: Any = None, do_aggregation: bool = True, **kwargs: Any
+    ) -> list[dict[str, dict[tuple[int, str], dict[Any, float]]]]:
+        """All scores of each sequence, ready for `pandas.DataFrame`.
+
+        Args:
+            aggregator: as `aggregate` takes it.
+            do_aggregation: whether to aggregate first.
+            kwargs: options of the aggregators.
+        """
+        return [one.get_scores_dicts(aggregator, do_aggregation, **kwargs) for one in self]
 
     def save(
         self,
@@ -185,126 +177,49 @@ class FeatureAttributionOutput:
         """Reads a file; see `am_inseq.face.files.load_output`."""
         return import_module("am_inseq.face.files").load_output(path, decompress)
 
-    def show(self) -> None:
-        """Prints every sequence: coloured text, then the table."""
-        for sequence in self:
-            sequence.show()
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, in inseq's order."""
+        names = ("sequence_attributions", "step_attributions", "info")
+        return {name: getattr(self, name) for name in names}
 
     def __repr__(self) -> str:
-        inner = ",\n".join(repr(s) for s in self.sequence_attributions)
-        kind = FeatureAttributionSequenceOutput.__name__
-        head = f"list with {len(self)} elements of type {kind}"
-        info = ",\n".join(f"        {k}: {v!r}" for k, v in self.info.items())
-        return (
-            f"{type(self).__name__}({{\n    sequence_attributions: {head}: [\n{inner}\n    ],\n"
-            f"    info: {{\n{info}\n    }}\n}})"
-        )
+        return f"{type(self).__name__}({pretty(self.to_dict())})"
 
 
-def show_attributions(
-    attributions: FeatureAttributionOutput | FeatureAttributionSequenceOutput,
-) -> None:
-    """Prints attributions as coloured text and tables."""
-    attributions.show()
-
-
-def make_sequence(
-    attribution: Attribution, *, with_target: bool, readable: bool = False
-) -> FeatureAttributionSequenceOutput:
-    """An attribution in inseq's shape.
-
-    Args:
-        attribution: the result of a run.
-        with_target: give the target side of an encoder-decoder too.
-        readable: label tokens by the text they stand for, not by the vocabulary's spelling.
-    """
-    tokens = [TokenWithId(t.text if readable else t.piece, t.id) for t in attribution.tokens]
-    encoder = sum(t.side == "encoder" for t in attribution.tokens)
-    firsts = attribution.targets
-    if attribution.spans is not None:
-        firsts = [first for first, _ in attribution.spans]
-    start, end = min(firsts) - encoder, attribution.targets[-1] + 1 - encoder
-    table, dims = _table(attribution)
-    source = table[:encoder] if encoder else None
-    target = None
-    places = [place - encoder for place in attribution.targets]
-    if not encoder or with_target:
-        target = _without_future(table[encoder : encoder + end], places)
-    scores = {k: torch.tensor(v) for k, v in attribution.step_scores.items()}
-    if "delta" in attribution.blocks:
-        scores["deltas"] = attribution.blocks["delta"].values
-    elif attribution.diagnostics.residual is not None:
-        scores["deltas"] = -torch.tensor(attribution.diagnostics.residual)  # as Captum signs it
-    return FeatureAttributionSequenceOutput(
-        source=tokens[:encoder] if encoder else tokens[:start],
-        target=tokens[encoder:],
-        source_attributions=source,
-        target_attributions=target,
-        step_scores=scores,
-        sequence_scores=_further(attribution, table[encoder:], places, with_target=with_target),
-        attr_pos_start=start,
-        attr_pos_end=end,
-        attribution=attribution,
-        dims=dims,
-    )
-
-
-def _table(attribution: Attribution) -> tuple[Tensor, tuple[AxisName, ...]]:
-    """The method's fullest table as [token, target, …], and the names of its further axes."""
-    names = ("hidden", "attention", "value_zeroing")
-    block = next((attribution.blocks[name] for name in names if name in attribution.blocks), None)
-    chosen = ("aggregate_heads_fn", "aggregate_layers_fn")
-    if block is None or any(attribution.options.get(name) is not None for name in chosen):
-        return attribution.values.abs().T, ()
-    return block.values.transpose(0, 1), block.axes[2:]
-
-
-def _further(
-    attribution: Attribution, decoder: Tensor, places: Sequence[int], *, with_target: bool
-) -> dict[str, Tensor]:
-    """Tables of tokens among themselves that are not the attributions, under inseq's names.
-
-    Args:
-        attribution: the result of a run.
-        decoder: [decoder token, target, …] the method's fullest table there.
-        places: the targets among the decoder's tokens.
-        with_target: whether that table is given as attributions.
-    """
-    blocks, found = attribution.blocks, dict[str, Tensor]()
-    has_encoder = attribution.tokens[0].side == "encoder"
-    read = decoder[: places[-1]]  # the last target is read by nothing
-    if "attention" in blocks and has_encoder and not with_target:
-        found["decoder_self_attentions"] = read
-    if "encoder_attention" in blocks:
-        found["encoder_self_attentions"] = blocks["encoder_attention"].values.transpose(0, 1)
-    if attribution.options.get("output_decoder_self_scores") and has_encoder and not with_target:
-        found["decoder_self_scores"] = _without_future(read, places)
-    if "encoder_self_scores" in blocks:
-        found["encoder_self_scores"] = blocks["encoder_self_scores"].values.transpose(0, 1)
-    return found
-
-
-def _without_future(rows: Tensor, places: Sequence[int]) -> Tensor:
-    """`rows` with NaN for tokens that stand at or after the generated token of the column."""
-    rows = rows.clone()
-    for column, place in enumerate(places):
-        rows[place:, column] = math.nan
-    return rows
-
-
-def make_output(
-    attributions: Sequence[Attribution],
-    info: dict[str, Any],
-    *,
-    with_target: bool,
-    readable: bool = False,
-    with_steps: bool = False,
+def merge_attributions(
+    attributions: Sequence[Any],
 ) -> FeatureAttributionOutput:
-    """All attributions of one call in inseq's shape; see `make_sequence`."""
-    sequences = [
-        make_sequence(one, with_target=with_target, readable=readable) for one in attributions
-    ]
-    return FeatureAttributionOutput(sequences, info, steps_of(sequences) if with_steps else None)
+    """One output with the sequences of all.
+
+    Args:
+        attributions: outputs of one model and method.
+
+    Raises:
+        InputError: there are none, something else is among them, or they were made differently.
+    """
+    if not attributions:
+        raise InputError("there is nothing to merge; give at least one output")
+    for one in attributions:
+        if not isinstance(one, FeatureAttributionOutput):
+            raise InputError(f"only outputs of attribute can be merged, not {type(one).__name__}")
+    first = attributions[0].info
+    for key in _ALIKE:
+        values = [one.info.get(key) for one in attributions]
+        odd = next((value for value in values if value != values[0]), values[0])
+        if odd != values[0]:
+            raise InputError(
+                f"outputs that differ in {key} cannot be merged: {values[0]!r} and {odd!r}"
+            )
+    info = dict(first)
+    for key in ("input_texts", "generated_texts"):
+        if key in first:
+            info[key] = [text for one in attributions for text in one.info[key]]
+    ends = [one.info.get("attr_pos_end") for one in attributions]
+    if "attr_pos_end" in first:
+        info["attr_pos_end"] = None if None in ends else max(end for end in ends if end is not None)
+    sequences = [sequence for one in attributions for sequence in one]
+    has_steps = all(one.step_attributions is not None for one in attributions)
+    return FeatureAttributionOutput(sequences, info, steps_of(sequences) if has_steps else None)
 
 
 def steps_of(
@@ -336,3 +251,8 @@ def _step(
         target_attributions=None if target is None else target[:last, column],
         step_scores={name: float(values[column]) for name, values in sequence.step_scores.items()},
     )
+
+
+def show_attributions(attributions: Shows) -> None:
+    """Prints attributions as coloured text and tables."""
+    attributions.show()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -42,3 +44,29 @@ class FeatureAttributionStepOutput:
     source_attributions: Tensor | None
     target_attributions: Tensor | None
     step_scores: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, in order."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all is the same and scores are within 1e-5."""
+        if not isinstance(other, FeatureAttributionStepOutput):
+            return NotImplemented
+        scores = ("source_attributions", "target_attributions", "step_scores")
+        plain = [name for name in self.__slots__ if name not in scores]
+        return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
+            is_close(getattr(self, name), getattr(other, name)) for name in scores
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - equal within a tolerance
+
+
+def is_close(one: Any, other: Any) -> bool:
+    """Whether tensors, or the same entries of dictionaries, are within 1e-5; NaN equals NaN."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_close(one[key], other[key]) for key in one)
+    if one is None or other is None:
+        return one is other
+    a, b = torch.as_tensor(one), torch.as_tensor(other)
+    return a.shape == b.shape and torch.allclose(a.double(), b.double(), atol=1e-5, equal_nan=True)

@@ -50,6 +50,7 @@ class HuggingFaceModel:
         tokenizer: its tokenizer.
         is_demo: whether it is one of the embedded demo models.
         scales: how its embeddings are scaled on the way in, measured at load.
+        revision: what tells its weights from others, see `am_inseq.models.revision`.
         lock: held by whoever runs it; hooks and kernels are set on the network itself.
     """
 
@@ -58,6 +59,7 @@ class HuggingFaceModel:
     tokenizer: Any
     is_demo: bool
     scales: Scales
+    revision: str | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     _probed: list[Capabilities] = field(default_factory=list[Capabilities])
     _neighbours: dict[tuple[Side, bool, int], Neighbours] = field(

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from am_inseq.errors import (
 )
 from am_inseq.models.arguments import SHARED, read_arguments
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
+from am_inseq.models.revision import revision_of
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,8 @@ def load_model(
     if not (given.is_placed or getattr(network, "is_quantized", False)):
         network.to(place)
     _check_numbers(name, network)
-    return wrap(network, tokenizer, name=name, is_demo=is_demo)
+    loaded = wrap(network, tokenizer, name=name, is_demo=is_demo)
+    return replace(loaded, revision=revision_of(source, network))
 
 
 def pick_device(name: str) -> str:

@@ -21,3 +21,12 @@ def share_of_column(
         None if source is None else source / safe,
         None if target is None else target / safe,
     )
+
+
+def share_of_largest(
+    source: Tensor | None, target: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Tables over the largest absolute value of both; NaN stays, and zeros stay zero."""
+    parts = [x for x in (source, target) if x is not None and x.numel()]
+    most = max((float(x.nan_to_num(0.0).abs().max()) for x in parts), default=0.0) or 1.0
+    return (None if source is None else source / most, None if target is None else target / most)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.core.attribution import Attribution
+from am_inseq.core.tokens import MERGED
 from am_inseq.core.view import Matrix, View, ViewSpan, ViewTarget
 
 
@@ -30,7 +31,10 @@ def make_view(attribution: Attribution) -> View:
     values = attribution.values.double()  # (target, token)
     merged = torch.stack([values[:, list(span.tokens)].sum(-1) for span in spans], dim=-1)
     before = torch.tensor(
-        [[span.tokens[0] < target for span in spans] for target in attribution.targets]
+        [
+            [span.tokens[0] < target or (target in span.tokens and is_merged) for span in spans]
+            for target, is_merged in _with_inner(attribution)
+        ]
     )
     in_prompt = torch.tensor([span.part == "prompt" for span in spans])
     per_target = merged.masked_fill(~before, 0.0)
@@ -63,6 +67,11 @@ def keep_spans(view: View, wanted: Callable[[ViewSpan], bool]) -> View:
         intensities=tuple(tuple(row[index] for index in kept) for row in view.intensities),
         ranks=tuple(tuple(row[index] for index in kept) for row in view.ranks),
     )
+
+
+def _with_inner(attribution: Attribution) -> list[tuple[int, bool]]:
+    """Targets, and whether tokens were merged in them: the earlier ones made the later ones."""
+    return [(place, attribution.tokens[place].id == MERGED) for place in attribution.targets]
 
 
 def _spans(attribution: Attribution) -> tuple[ViewSpan, ...]:

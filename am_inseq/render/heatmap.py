@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rich.style import Style
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 _PLAIN = Style()
 _DIM = Style(dim=True)
+_BOLD = Style(bold=True)
 _FOCUS = Style(bold=True, reverse=True)
+_FIRST_MARK: Final = 2  # weaker levels have no digit
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 
@@ -55,7 +58,8 @@ def heatmap_text(
         row: 0 for the whole output, 1 + i for the i-th generated token, which is then reversed in
             the continuation; what comes after it is dim.
         texts: the exact texts; rebuilt from the spans where left out.
-        theme: background of the terminal; None shows strength by underline and bold alone.
+        theme: background of the terminal; None shows strength by underline, bold and a raised digit
+            behind each token.
     """
     texts = texts or passage(view)
     out = Text(overflow="fold", tab_size=4)
@@ -107,11 +111,11 @@ def legend(view: View, *, theme: Theme | None = "dark") -> Text:
     """What the colours mean, in one line of at most 80 cells."""
     text = Text(no_wrap=True, overflow="ellipsis")
     if theme is None:
-        strong, weak = round(THRESHOLDS[3] * 100), round(THRESHOLDS[1] * 100)
-        text.append("bold", style="bold underline")
-        text.append(f" ≥ {strong} % and ")
-        text.append("underlined", style="underline")
-        return text.append(f" ≥ {weak} % of the strongest score")
+        steps = [(step, round(least * 100)) for step, least in enumerate(THRESHOLDS, start=1)]
+        for step, least in steps[_FIRST_MARK - 1 :]:
+            text.append(raised_digit(step), style=_style(step, None)).append(f" ≥ {least}  ")
+        text.append("% of the strongest score")
+        return text.append(", ⁻ speaks against") if view.is_signed else text
     if view.is_signed:
         text.append("against ")
         for threshold in reversed(THRESHOLDS):
@@ -150,6 +154,12 @@ class _Run:
     start: int
     end: int
     style: Style
+    mark: str = ""  # printed behind it
+
+
+def raised_digit(step: int) -> str:
+    """A level from -5 to 5 as a small number; nothing for the weak ones."""
+    return str(step).translate(_RAISED) if abs(step) >= _FIRST_MARK else ""
 
 
 def _prompt_runs(view: View, row: int, theme: Theme | None) -> list[_Run]:
@@ -168,27 +178,44 @@ def _continuation_runs(view: View, row: int, theme: Theme | None, texts: Passage
             runs = [run for run in runs if run.end <= target.start]
             runs.append(_Run(target.start, target.end, _FOCUS))
             runs.append(_Run(target.end, len(whole), _DIM))
-    return [_Run(max(run.start - skipped, 0), run.end - skipped, run.style) for run in runs]
+    return [replace(r, start=max(r.start - skipped, 0), end=r.end - skipped) for r in runs]
 
 
 def _span_runs(view: View, row: int, theme: Theme | None, part: str) -> Iterator[_Run]:
     for span, intensity in zip(view.spans, view.intensities[row], strict=True):
         if span.part == part:
-            yield _Run(span.start, span.end, mark(intensity, theme))
+            step = level(intensity) if theme is None else 0
+            note = raised_digit(-step if intensity < 0 else step)
+            yield _Run(span.start, span.end, mark(intensity, theme), note)
 
 
 def _append(out: Text, text: str, runs: Sequence[_Run]) -> None:
     """Adds `text` to `out`, character by character visible, each in the style of its run."""
-    styles = [_PLAIN] * len(text)
-    for run in runs:
-        styles[run.start : run.end] = [run.style] * len(styles[run.start : run.end])
+    styles: list[tuple[Style, int]] = [(_PLAIN, 0)] * len(text)
+    marks: dict[int, str] = {}
+    for number, run in enumerate(runs):
+        # Runs with a mark behind them stay apart from their neighbours of the same style.
+        key = (run.style, number if run.mark else 0)
+        styles[run.start : run.end] = [key] * len(styles[run.start : run.end])
+        if run.mark and run.end > run.start:
+            marks[len(text[: run.end].rstrip("\n")) if run.end <= len(text) else run.end] = run.mark
     # One append per run of equal style: a style change inside an emoji would take it apart.
     at = 0
-    for style, group in itertools.groupby(styles):
+    for (style, _), group in itertools.groupby(styles):
         end = at + sum(1 for _ in group)
         for line in _LINES.findall(text[at:end]):
             _append_line(out, line, style, following=text[end : end + 1])
-        at = end
+            at += len(line)
+            _append_mark(out, marks.pop(at - line.endswith("\n"), ""), line)
+
+
+def _append_mark(out: Text, mark: str, line: str) -> None:
+    """The mark of what was appended last, before its line break."""
+    if mark and line.endswith("\n"):
+        out.right_crop(1)
+    out.append(mark, style=_BOLD if mark else _PLAIN)
+    if mark and line.endswith("\n"):
+        out.append("\n")
 
 
 def _append_line(out: Text, line: str, style: Style, *, following: str) -> None:

@@ -2,7 +2,8 @@
 
 Orange speaks for, blue against: people of every common kind of colour blindness tell these two
 apart, and each scale also runs in lightness alone. Where the sign carries no meaning only orange is
-used. Level 0 has no colour.
+used. Green is for scores of a generated token itself, such as its probability, so that they are not
+taken for attributions. Level 0 has no colour.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 Theme: TypeAlias = Literal["light", "dark"]
-Hue: TypeAlias = Literal["orange", "blue"]
+Hue: TypeAlias = Literal["orange", "blue", "green"]
 
 # |intensity| from which a level begins: level 1 at the first, level 5 at the last.
 THRESHOLDS: Final = (0.05, 0.2, 0.4, 0.6, 0.8)
@@ -22,10 +23,34 @@ BACKGROUNDS: Final[dict[Theme, dict[Hue, tuple[str, ...]]]] = {
     "light": {
         "orange": ("#feeada", "#ffd5b2", "#feba7e", "#f79c40", "#e38305"),
         "blue": ("#e3f0fe", "#c6e1ff", "#a2cfff", "#75baff", "#41a3fe"),
+        "green": ("#e2f5e7", "#c4ebcf", "#9edcb0", "#6cc88b", "#38b26a"),
     },
     "dark": {
         "orange": ("#4b2e11", "#6f400c", "#985704", "#c97405", "#ff9d36"),
         "blue": ("#1b3753", "#214f7c", "#286cab", "#3690e3", "#7cbdff"),
+        "green": ("#173824", "#1a5030", "#1e6c40", "#2c9a5c", "#62cf8d"),
+    },
+}
+
+# What is not a score on a page: each of text, quiet and link is read on each of page and raised.
+PAGES: Final[dict[Theme, dict[str, str]]] = {
+    "light": {
+        "page": "#ffffff",
+        "raised": "#f4f4f2",
+        "text": "#1b1b1b",
+        "quiet": "#5c5c5c",
+        "link": "#0a5cad",
+        "rule": "#8a8a8a",
+        "hair": "#dcdcd8",
+    },
+    "dark": {
+        "page": "#1b1b1d",
+        "raised": "#27272a",
+        "text": "#ececec",
+        "quiet": "#a9a9ad",
+        "link": "#84bdff",
+        "rule": "#85858a",
+        "hair": "#3c3c40",
     },
 }
 BLACK: Final = "#000000"

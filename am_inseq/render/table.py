@@ -146,7 +146,8 @@ def panels(view: View, *, layout: Layout, spans: Sequence[int] | None = None) ->
     spans = shown_spans(view) if spans is None else spans
     size = layout.page_rows or max(len(spans), 1)
     pages = [spans[at : at + size] for at in range(0, len(spans), size)] or [spans]
-    figures = {"probability": tuple(target.probability for target in view.targets)}
+    chances = tuple(target.probability for target in view.targets)
+    figures = {} if all(map(math.isnan, chances)) else {"probability": chances}
     last = replace(layout, step_scores=figures | dict(layout.step_scores))
     for number, page in enumerate(pages, start=1):
         here = last if number == len(pages) else replace(layout, step_scores={})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rich.text import Text
@@ -39,11 +39,13 @@ class Showing:
         parts: "text" is the prompt coloured for the whole output, "tokens" the prompt coloured for
             each generated token, "table" the numbers.
         max_spans: at most so many spans in the table, the strongest; 0 for all.
+        max_targets: at most so many generated tokens in tables, the first; 0 for all.
         advice: how to see the spans that were left out.
     """
 
     parts: tuple[Part, ...] = ("text", "table")
     max_spans: int = 40
+    max_targets: int = 0
     advice: str = ""
 
 
@@ -70,12 +72,34 @@ def print_view(
 
 
 def _print_tables(console: Console, view: View, *, layout: Layout, showing: Showing) -> None:
+    every = len(view.targets)
+    if showing.max_targets and every > showing.max_targets:
+        view, layout = _first_targets(view, layout, showing.max_targets)
     spans = shown_spans(view, showing.max_spans)
     for panel in panels(view, layout=layout, spans=spans):
         console.print()
         console.print(panel)
+    notes: list[str] = []
     left_out = len(shown_spans(view)) - len(spans)
     if left_out:
         share = 1 - sum(view.shares[0][column] for column in spans)
-        note = f"{left_out} more spans with {max(share, 0.0):.0%} of the whole are not shown"
-        console.print(Text(note + showing.advice, style="dim"))
+        notes.append(f"{left_out} more spans with {max(share, 0.0):.0%} of the whole")
+    if len(view.targets) < every:
+        notes.append(f"{every - len(view.targets)} of {every} generated tokens")
+    if notes:
+        console.print(Text(" and ".join(notes) + " are not shown" + showing.advice, style="dim"))
+
+
+def _first_targets(view: View, layout: Layout, count: int) -> tuple[View, Layout]:
+    """The view and its step scores with the first generated tokens only."""
+    rows = count + 1
+    cut = replace(
+        view,
+        targets=view.targets[:count],
+        values=view.values[:rows],
+        shares=view.shares[:rows],
+        intensities=view.intensities[:rows],
+        ranks=view.ranks[:rows],
+    )
+    figures = {name: tuple(values)[:count] for name, values in layout.step_scores.items()}
+    return cut, replace(layout, step_scores=figures)

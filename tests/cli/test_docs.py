@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,10 +15,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8
 EXAMPLES = re.findall(r"^\$ am-inseq (.+)$", PAGE, flags=re.MULTILINE)
 
 
-def commands_of(made):
+def commands_of(made) -> dict[str, Any]:
     """Names of the commands of a parser."""
     (action,) = [one for one in made._actions if one.nargs == "A..."]
-    return action.choices
+    return dict(cast("Any", action.choices))
 
 
 def section(title):

@@ -1,5 +1,7 @@
 """What a worker makes of the fields that inseq's flags become; the model is tiny."""
 
+from typing import Any
+
 import pytest
 
 from am_inseq_daemon.cli.backend import InProcess
@@ -11,7 +13,10 @@ from am_inseq_daemon.worker.host import Host
 from am_inseq_daemon.worker.jobs import Job
 
 PROMPT = "hello world the cat"
-CONTEXT = {"input_context_text": "hello 👋🏽 world.", "input_current_text": "the cat"}
+CONTEXT: dict[str, Any] = {
+    "input_context_text": "hello 👋🏽 world.",
+    "input_current_text": "the cat",
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +30,7 @@ def attribute(backend, tiny):
     """The answer to a request about the tiny model."""
 
     def ask(**fields):
-        params = t.AttributionComputeParams(**{"prompt": PROMPT, "model": tiny, **fields})
+        params = t.AttributionComputeParams(prompt=PROMPT, model=tiny, **fields)
         return backend.attribute(params, None)
 
     return ask
@@ -36,7 +41,7 @@ def context(backend, tiny):
     """The answer to a request about a context."""
 
     def ask(**fields):
-        params = t.AttributionContextParams(**{**CONTEXT, "model": tiny, **fields})
+        params = t.AttributionContextParams(**CONTEXT, model=tiny, **fields)
         return backend.context(params, None)
 
     return ask
@@ -122,12 +127,12 @@ def test_a_context_is_attributed_with_the_numbers_of_the_library(context, tiny):
 
 def test_ranges_of_a_context_count_in_the_unit_of_the_connection(tiny):
     text = CONTEXT["input_context_text"]
-    answers = []
+    answers: list[Any] = []
     host = Host(tiny, "cpu", answers.append)
     params = make_converter().unstructure(t.AttributionContextParams(**CONTEXT))
 
-    for number, encoding in enumerate(("utf-32", "utf-16"), start=1):
-        host.answer(Job(number, "attribution/context", params, encoding))
+    host.answer(Job(1, "attribution/context", params, "utf-32"))
+    host.answer(Job(2, "attribution/context", params, "utf-16"))
 
     points, units = (
         one["result"]["characterRanges"]["inputContext"] for one in answers if "result" in one
@@ -139,7 +144,7 @@ def test_ranges_of_a_context_count_in_the_unit_of_the_connection(tiny):
 
 
 def test_a_cancelled_context_stops_on_its_way(tiny):
-    answers = []
+    answers: list[Any] = []
     params = make_converter().unstructure(t.AttributionContextParams(**CONTEXT))
     job = Job(1, "attribution/context", params, "utf-32")
 

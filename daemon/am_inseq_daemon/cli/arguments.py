@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
     prepare: Callable[[Sequence[str]], list[str]] | None = None
     _is_inside = False
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The arguments; what no parser knows is answered with the nearest name."""
         found, unknown = self.parse_known_args(args, namespace)
         used: Parser = vars(found).pop(_PARSER, self)
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             used.refuse(unknown)
         return found
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The arguments and what is left; those of a command with free texts in any order."""
         if self.prepare is None or self._is_inside:
             return super().parse_known_args(args, namespace)

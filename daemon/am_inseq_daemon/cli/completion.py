@@ -35,9 +35,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Prints the script."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    write_line(argcomplete.shellcode(["am-inseq"], shell=arguments.shell).rstrip())
+    write_line(shellcode(["am-inseq"], shell=arguments.shell).rstrip())
     return ExitCode.OK
 
 
@@ -46,11 +46,12 @@ def answer_shell(parser: Parser) -> None:
     if _ASKED not in os.environ:
         return
     import argcomplete
+    from argcomplete.completers import ChoicesCompleter
 
     for action in _actions(parser):
         names = _names(action)
         if names:
-            setattr(action, "completer", argcomplete.ChoicesCompleter(names))  # noqa: B010 - argcomplete's way
+            setattr(action, "completer", ChoicesCompleter(dict.fromkeys(names, "")))  # noqa: B010 - argcomplete's way
     argcomplete.autocomplete(parser, always_complete_options="long")
 
 

@@ -73,16 +73,23 @@ class Saving:
         """Writes every file; each as it is there."""
         if not self._parts:
             return
-        from am_inseq.face.files import load_any, save_output
-        from am_inseq.face.output import merge_attributions
+        from am_inseq.face.files import load_output
         from am_inseq_daemon.worker.whole import aggregated
 
-        output = merge_attributions([load_any(part) for part in self._parts])
+        output = _merged([load_output(part) for part in self._parts])
         if self.how is not None:
             output = aggregated(output, self.how)
         for path in self.paths:
-            save_output(output, path)
+            write_output(output, path)
             yield path
+
+
+def _merged(outputs: list[FeatureAttributionOutput]) -> FeatureAttributionOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    from am_inseq.face.output import merge_attributions
+
+    return merge_attributions(outputs)
 
 
 def write_output(output: FeatureAttributionOutput, path: Path) -> None:

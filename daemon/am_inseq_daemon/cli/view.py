@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
 
     from am_inseq.context.result import AttributeContextOutput
-    from am_inseq.core.attribution import Attribution
     from am_inseq.face.output import FeatureAttributionOutput, FeatureAttributionSequenceOutput
     from am_inseq_daemon.cli.arguments import Commands
     from am_inseq_daemon.protocol.types import AttributionComputeResult
@@ -102,20 +101,11 @@ def _result_of(
 
     from am_inseq_daemon.worker.convert import to_result
 
-    attribution = _scores_of(sequence)
+    attribution = sequence.attribution
     if arguments.unit != "token":
         attribution = merge(attribution, partition(attribution, arguments.unit), targets=True)
     result = to_result(attribution, "utf-32")
     return result if arguments.target is None else _only(result, arguments.target)
-
-
-def _scores_of(sequence: FeatureAttributionSequenceOutput) -> Attribution:
-    """One score for each pair of tokens: the run's own, or what aggregating made of it."""
-    from am_inseq.face.sheets import shown_attribution
-
-    attribution = sequence.attribution
-    is_own = attribution.primary in attribution.blocks and not sequence.is_aggregated
-    return attribution if is_own else shown_attribution(sequence)[0]
 
 
 def _only(result: AttributionComputeResult, given: str) -> AttributionComputeResult:

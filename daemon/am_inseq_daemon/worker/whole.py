@@ -23,7 +23,7 @@ def whole_output(
     attribution: Attribution,
 ) -> FeatureAttributionOutput:
     """The result of one request as the library's users get it, with inseq's keys in `info`."""
-    from am_inseq.face.output import make_output
+    from am_inseq.face.made import make_output
 
     with_target = params.attribute_target or not model.has_encoder
     return make_output(
@@ -52,7 +52,9 @@ def aggregated(output: FeatureAttributionOutput, how: Aggregation) -> FeatureAtt
             "give one selector for each aggregator"
         )
     for index, name in zip(how.selectors, how.aggregators, strict=True):
-        output = output.aggregate(name, select_idx=index, **scaling)
+        output = output.aggregate(
+            name, select_idx=index, do_post_aggregation_checks=False, **scaling
+        )
     return output
 
 
