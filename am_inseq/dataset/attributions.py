@@ -12,7 +12,8 @@ from am_inseq.dataset.folder import Folder, Manifest, read_label, read_records, 
 from am_inseq.dataset.packages import package
 from am_inseq.dataset.records import Record, attribution_of, schema
 from am_inseq.errors import InputError
-from am_inseq.face.output import FeatureAttributionOutput, make_output
+from am_inseq.face.made import make_output
+from am_inseq.face.output import FeatureAttributionOutput
 
 _PURPOSE: Final = "to read results, which are Parquet files"
 _INTERNAL: Final = ("token_details", "blocks", "facts")

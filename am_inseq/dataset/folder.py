@@ -46,6 +46,7 @@ class Manifest:
         digest: of the dataset; None as long as it has not been read to its end.
         rows: rows of the dataset; None as long as that is not known.
         shards: shards of it; None likewise.
+        revision: what tells the model's weights from others; None before they were used.
     """
 
     format: int
@@ -53,6 +54,7 @@ class Manifest:
     digest: str | None = None
     rows: int | None = None
     shards: int | None = None
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def write_pages(found: DatasetAttributions, path: Path) -> list[Path]:
     for old in set(folder.glob("rows-[0-9]*.html")) - pages:  # of a run with more rows
         old.unlink()
     name = str(found.manifest.identity.get("dataset_name", "dataset"))
-    title = f"{Path(name).name}: {len(entries):,} attributed texts"
+    title = f"{Path(name).name}: {len(entries):,} texts"
     with replacing(path) as part:
         part.write_text(index_html(title, _facts(found), entries), "utf-8")
     return [path, folder]

@@ -42,6 +42,12 @@ class Outcome:
         """Whether there is no attribution."""
         return any(record["error"] is not None for record in self.records)
 
+    @property
+    def revision(self) -> str | None:
+        """What tells the model's weights from others, where there is an attribution."""
+        facts = self.records[0]["facts"]
+        return None if facts is None else json.loads(facts)["provenance"]["revision"]
+
 
 def failed_record(row: Row, error: str, code: int | None) -> Record:
     """The record of a row that could not be attributed."""

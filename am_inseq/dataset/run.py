@@ -17,6 +17,7 @@ from am_inseq.dataset.collect import Collector, changed
 from am_inseq.dataset.engines import Engine, InProcess
 from am_inseq.dataset.folder import FORMAT, Folder, Manifest
 from am_inseq.dataset.plan import Plan, Shard, digest_of, plan_of, shards_of
+from am_inseq.dataset.records import Outcome
 from am_inseq.dataset.sources import Source, open_source
 from am_inseq.dataset.work import check, load
 from am_inseq.dataset.workers import Workers
@@ -118,6 +119,8 @@ class _Run:
         self.resumed = 0
         self._digests: list[str] = []
         self._rows = 0
+        self._revision: str | None = None
+        self._has_weights = False
 
     def begin(self) -> None:
         """Makes the folder this run's own, or sees that it is.
@@ -136,6 +139,7 @@ class _Run:
             self.folder.write_manifest(ours)
         else:
             _check_same(self.folder, before, ours)
+            self._revision = before.revision
         self.folder.sweep()
 
     def go(self, engine: Engine) -> None:
@@ -152,11 +156,12 @@ class _Run:
             contextlib.closing(engine.run(self._left(collector, progress))) as outcomes,
         ):
             for shard, outcome in outcomes:
+                self._check_weights(outcome)
                 collector.take(shard, outcome)
                 progress.advance(1, outcome.weight, failed=int(outcome.has_failed))
         collector.check_end(len(self._digests))
         if plan is None:
-            self.folder.write_manifest(self._manifest())
+            self.folder.write_manifest(self._manifest(is_whole=True))
 
     def _shards(self) -> Iterator[Shard]:
         return shards_of(self.source.rows(), self.args.shard_size)
@@ -177,14 +182,34 @@ class _Run:
             if rest.rows:
                 yield rest
 
-    def _manifest(self) -> Manifest:
-        plan = self.plan
+    def _check_weights(self, outcome: Outcome) -> None:
+        """Sees from the first attribution that the weights are those of the rows before.
+
+        Raises:
+            InputError: they are not.
+        """
+        revision = None if self._has_weights else outcome.revision
+        if revision is None:
+            return
+        if self._revision is not None and revision != self._revision:
+            raise InputError(
+                f"the weights of {self.identity['model_name_or_path']!r} are not those that the "
+                f"results in {self.folder.path} were made with; name another folder as "
+                "output_dir, or begin anew with overwrite"
+            )
+        self._has_weights = True
+        if self._revision is None:
+            self._revision = revision
+            self.folder.write_manifest(self._manifest())
+
+    def _manifest(self, *, is_whole: bool = False) -> Manifest:
+        plan, known = self.plan, Manifest(FORMAT, self.identity, revision=self._revision)
         if plan is not None:
-            return Manifest(FORMAT, self.identity, plan.digest, plan.rows, len(plan.digests))
-        if not self._digests:
-            return Manifest(FORMAT, self.identity)
+            return replace(known, digest=plan.digest, rows=plan.rows, shards=len(plan.digests))
+        if not is_whole:
+            return known
         digest = digest_of(self._digests)
-        return Manifest(FORMAT, self.identity, digest, self._rows, len(self._digests))
+        return replace(known, digest=digest, rows=self._rows, shards=len(self._digests))
 
     def _check_empty(self) -> None:
         if self.folder.has_others():

@@ -107,12 +107,17 @@ def _in_order(model: AttributionModel, args: AttributeDatasetArgs, shard: Shard)
     yield from (row for row in shard.rows if row.defect is not None)
     rows = [row for row in shard.rows if row.defect is None]
     _, most = model.generation(args.generation_kwargs)
-    lengths = [
-        predicted_length(model.tokenizer, row, most, has_encoder=model.is_encoder_decoder)
-        for row in rows
-    ]
+    lengths = [_length(model, row, most) for row in rows]
     for batch in batches(lengths, args.batch_size):
         yield from (rows[place] for place in batch)
+
+
+def _length(model: AttributionModel, row: Row, most: int) -> int:
+    """Its predicted tokens; its characters where the tokenizer refuses the text, which will fail."""
+    try:
+        return predicted_length(model.tokenizer, row, most, has_encoder=model.is_encoder_decoder)
+    except Exception:  # noqa: BLE001 - tokenizers raise anything; the row will say what it was
+        return row.weight
 
 
 def run_row(model: AttributionModel, args: AttributeDatasetArgs, row: Row) -> Outcome:
@@ -161,8 +166,10 @@ def _attributed(
     if row.contrast_source is not None:
         given["contrast_sources"] = row.contrast_source
     if row.generated is None or args.generate_from_target_prefix:
+        drawn = model.generation(args.generation_kwargs)[0]["do_sample"]
         # Drawn texts are the same whenever, and after whatever, the row is run.
-        given["generation_args"] = {"seed": row.index, **args.generation_kwargs}
+        seed = {"seed": row.index} if drawn else {}
+        given["generation_args"] = {**seed, **args.generation_kwargs}
     text: Any = row.input if isinstance(row.input, str) else list(row.input)
     output = model.attribute(
         text, row.generated, args.attribution_method, show_progress=False, **given

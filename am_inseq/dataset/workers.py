@@ -34,15 +34,13 @@ def serve(pipe: Connection, args: AttributeDatasetArgs, device: str) -> None:
     except AmInseqError as error:
         pipe.send((_REFUSED, (type(error), str(error))))
         return
-    pipe.send((_READY, None))
-    while True:
-        try:
-            shard: Shard = pipe.recv()
-        except EOFError:
-            return
-        for outcome in run_shard(model, args, shard, lambda row: pipe.send((_BEGUN, row))):
-            pipe.send((_ENDED, outcome))
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has closed the pipe
         pipe.send((_READY, None))
+        while True:
+            shard: Shard = pipe.recv()
+            for outcome in run_shard(model, args, shard, lambda row: pipe.send((_BEGUN, row))):
+                pipe.send((_ENDED, outcome))
+            pipe.send((_READY, None))
 
 
 def _leave_with_parent() -> None:

@@ -16,9 +16,10 @@ h1{font-size:1.15rem;margin:.2rem 0;font-weight:650;overflow-wrap:anywhere}
 dl{display:flex;flex-wrap:wrap;gap:.1rem 1.4rem;margin:0 0 .6rem;font-size:.85rem}
 dl div{display:flex;gap:.4em}dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 .bar{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;margin:.4rem 0;font-size:.85rem}
+.bar label{display:inline-flex;gap:.5em;align-items:center}
 .bar output{color:var(--quiet)}
 input[type=search]{font:inherit;color:var(--text);background:var(--raised);
-  border:1px solid var(--rule);border-radius:6px;padding:.18rem .6rem;min-width:min(22rem,100%)}
+  border:1px solid var(--rule);border-radius:6px;padding:.18rem .6rem;width:min(20rem,60vw)}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 table{border-collapse:collapse;width:100%;table-layout:fixed;font-size:.88rem}
 th,td{padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--hair);text-align:start;
@@ -108,7 +109,7 @@ def index_html(
 def _row(entry: Entry) -> str:
     name = escape(entry.id) or "(no name)"
     shown = escape(_cut(entry.input)) or '<span class="nothing">empty</span>'
-    said = escape(_cut(entry.generated))
+    said = escape(_cut(entry.generated.strip()))
     if entry.link is None:
         head = f'<th scope="row" class="id">{name}</th>'
         return (

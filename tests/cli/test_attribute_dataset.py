@@ -114,7 +114,7 @@ def test_a_run_prints_texts_and_a_summary_and_tells_of_failed_rows(cli, few, tmp
     assert ran.sentence == "1 row failed; --retry-failed runs it again"
     assert "3: 2 attributed, 1 failed" in ran.out
     assert "row 0" in ran.out
-    assert "the cat" in ran.out
+    assert "strongest: " in ran.out
     assert "this model reads at most" in " ".join(ran.out.split())
     assert len(load_dataset_attributions(tmp_path / "out")) == 3
     assert max(map(len, ran.out.splitlines())) <= 80

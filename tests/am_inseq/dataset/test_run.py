@@ -27,6 +27,7 @@ from am_inseq.errors import (
     UnknownNameError,
 )
 from tests.am_inseq.dataset.conftest import TEXTS, TWO
+from tests.tiny.gpt2_folder import write_gpt2_folder
 
 
 def contents(found):
@@ -237,6 +238,19 @@ def test_a_changed_dataset_is_refused(attributed, lines, monkeypatch, change, is
         attributed(dataset_name=lines(changes[change]))
 
 
+def test_other_weights_under_the_same_name_are_refused(attributed, tmp_path, monkeypatch):
+    folder = write_gpt2_folder(tmp_path / "model")
+    asked = {"model": None, "model_name_or_path": str(folder), "device": "cpu"}
+    with monkeypatch.context() as patch:
+        Counting(patch, 4)
+        with pytest.raises(KeyboardInterrupt):
+            attributed(**asked)
+    write_gpt2_folder(folder, layers=1)
+
+    with pytest.raises(InputError, match="are not those that the results in"):
+        attributed(**asked)
+
+
 def as_streams(monkeypatch):
     """Lets every source be one whose length is not known beforehand."""
     from dataclasses import replace
@@ -311,7 +325,7 @@ class FullDisk:
         write_file(path, content)
 
 
-@pytest.mark.parametrize("files", range(4))
+@pytest.mark.parametrize("files", range(5))
 def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_committed(
     attributed, tmp_path, monkeypatch, files
 ):
@@ -320,7 +334,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_committed(
         attributed(folder=Folder(place, FullDisk(files)))
     assert "\n" not in str(refused.value)
     committed = len(Folder(place).committed())
-    assert committed == max(0, files - 1)
+    assert committed == max(0, files - 2)  # the manifest is written twice
     counting = Counting(monkeypatch)
 
     found = attributed(folder=Folder(place))
@@ -427,6 +441,42 @@ def test_the_results_read_back_as_pandas_as_inseqs_output_and_as_one_file(attrib
     whole = pq.read_table(tmp_path / "all.parquet").to_pylist()
     assert [comparable(one) for one in whole] == contents(found)
     assert torch.equal(attribution_of(whole[0]).values, next(iter(found)).attribution.values)
+
+
+def test_inseqs_json_is_that_of_one_call_for_all_texts(attributed, tiny_model, tmp_path):
+    asked = {"step_scores": ["entropy"], "max_rows": 3}
+
+    attributed(save_path=str(tmp_path / "a.json"), **asked)
+
+    whole = tiny_model.attribute(
+        list(TEXTS[:3]), generation_args=TWO, step_scores=["entropy"], show_progress=False
+    )
+    saved = am_inseq.FeatureAttributionOutput.load(tmp_path / "a.json")
+    for mine, theirs in zip(saved, whole, strict=True):
+        torch.testing.assert_close(
+            mine.target_attributions, theirs.target_attributions, equal_nan=True
+        )
+        assert torch.equal(mine.step_scores["entropy"], theirs.step_scores["entropy"])
+        assert [one.token for one in mine.target] == [one.token for one in theirs.target]
+        assert (mine.attr_pos_start, mine.attr_pos_end) == (
+            theirs.attr_pos_start,
+            theirs.attr_pos_end,
+        )
+    differs = {"exec_time", "generation_args"}
+    for name in set(whole.info) - differs:
+        assert saved.info[name] == whole.info[name], name
+
+
+def test_inseqs_json_is_aggregated_as_asked(attributed, tmp_path):
+    plain = attributed(save_path=str(tmp_path / "a.json"), max_rows=2)
+    attributed(save_path=str(tmp_path / "b.json"), max_rows=2, attribution_aggregators=["mean"])
+
+    saved = am_inseq.FeatureAttributionOutput.load(tmp_path / "b.json")
+    for mine, whole in zip(saved, plain.to_output(), strict=True):
+        assert mine.target_attributions is not None
+        assert whole.target_attributions is not None
+        expected = whole.target_attributions.mean(-1)
+        torch.testing.assert_close(mine.target_attributions, expected, equal_nan=True)
 
 
 def test_an_empty_dataset_is_an_empty_result(attributed, lines):
