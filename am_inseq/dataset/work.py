@@ -113,7 +113,7 @@ def _in_order(model: AttributionModel, args: AttributeDatasetArgs, shard: Shard)
 
 
 def _length(model: AttributionModel, row: Row, most: int) -> int:
-    """Its predicted tokens; its characters where the tokenizer refuses the text, which will fail."""
+    """Its predicted tokens; its characters where the tokenizer refuses the text (it will fail)."""
     try:
         return predicted_length(model.tokenizer, row, most, has_encoder=model.is_encoder_decoder)
     except Exception:  # noqa: BLE001 - tokenizers raise anything; the row will say what it was
