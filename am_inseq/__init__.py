@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from am_inseq.dataset.arguments import AttributeDatasetArgs
     from am_inseq.dataset.attributions import DatasetAttributions, load_dataset_attributions
     from am_inseq.dataset.run import attribute_dataset
+    from am_inseq.face.exports import export, to_pandas
+    from am_inseq.face.files import load_any, save
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
@@ -30,8 +32,14 @@ if TYPE_CHECKING:
         list_step_functions,
     )
     from am_inseq.face.model import AttributionModel, load_model
-    from am_inseq.face.output import FeatureAttributionOutput, show_attributions
+    from am_inseq.face.output import FeatureAttributionOutput
     from am_inseq.face.remote import connect
+    from am_inseq.face.showing import (
+        show_attributions,
+        show_granular_attributions,
+        show_token_attributions,
+        to_html,
+    )
     from am_inseq.ops.view import make_view
 
 _HOMES: Final[dict[str, str]] = {
@@ -53,14 +61,21 @@ _HOMES: Final[dict[str, str]] = {
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
+    "export": "am_inseq.face.exports",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
+    "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
     "load_dataset_attributions": "am_inseq.dataset.attributions",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "register_step_function": "am_inseq.face.functions",
-    "show_attributions": "am_inseq.face.output",
+    "save": "am_inseq.face.files",
+    "show_attributions": "am_inseq.face.showing",
+    "show_granular_attributions": "am_inseq.face.showing",
+    "show_token_attributions": "am_inseq.face.showing",
+    "to_html": "am_inseq.face.showing",
+    "to_pandas": "am_inseq.face.exports",
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
 }
@@ -84,14 +99,21 @@ __all__ = [
     "connect",
     "estimate",
     "explain",
+    "export",
     "list_feature_attribution_methods",
     "list_step_functions",
+    "load_any",
     "load_attribute_context",
     "load_dataset_attributions",
     "load_model",
     "make_view",
     "register_step_function",
+    "save",
     "show_attributions",
+    "show_granular_attributions",
+    "show_token_attributions",
+    "to_html",
+    "to_pandas",
     "tokenize",
     "visualize_attribute_context",
 ]

@@ -17,10 +17,12 @@ from torch import Tensor
 from am_inseq.core.attribution import Attribution, Block
 from am_inseq.core.names import VERSION
 from am_inseq.errors import InputError
-from am_inseq.face.output import (
-    FeatureAttributionOutput,
+from am_inseq.face.made import class_of
+from am_inseq.face.output import FeatureAttributionOutput, steps_of
+from am_inseq.face.sequence import (
+    KINDS,
+    CoarseFeatureAttributionSequenceOutput,
     FeatureAttributionSequenceOutput,
-    steps_of,
 )
 from am_inseq.face.steps import FeatureAttributionStepOutput, TokenWithId
 from am_inseq.io.archive import SCHEMA
@@ -66,7 +68,7 @@ def to_inseq(output: FeatureAttributionOutput, *, with_own: bool) -> InseqOutput
             "has_steps": has_steps,
             "sequences": own,
         }
-    return InseqOutput([_to_sequence(one) for one in output], info, has_steps)
+    return InseqOutput([to_sequence(one) for one in output], info, has_steps)
 
 
 def split(output: InseqOutput) -> list[InseqOutput]:
@@ -84,12 +86,13 @@ def split(output: InseqOutput) -> list[InseqOutput]:
     return found
 
 
-def _to_sequence(sequence: FeatureAttributionSequenceOutput) -> InseqSequence:
-    kind = "Coarse"
+def to_sequence(sequence: FeatureAttributionSequenceOutput) -> InseqSequence:
+    """A sequence in the shape of inseq's files."""
+    kind: type[Any] = CoarseFeatureAttributionSequenceOutput  # one that inseq does not aggregate
     if sequence.dims:
-        kind = "Granular" if sequence.dims == ("hidden",) else "MultiDimensional"
+        kind = type(sequence)
     return InseqSequence(
-        name=f"{kind}FeatureAttributionSequenceOutput",
+        name=kind.__name__.replace("Gradient", "Granular"),
         source=[(one.token, one.id) for one in sequence.source],
         target=[(one.token, one.id) for one in sequence.target],
         source_attributions=sequence.source_attributions,
@@ -113,7 +116,7 @@ def _own(sequence: FeatureAttributionSequenceOutput) -> dict[str, Any]:
     name = next((one for one in _TABLES if sequence.dims and one in whole.blocks), None)
     table = None
     if name is not None and torch.equal(
-        full_table(_to_sequence(sequence)), whole.blocks[name].values
+        full_table(to_sequence(sequence)), whole.blocks[name].values
     ):
         table = (name, whole.blocks[name].places)
     elif name is not None:
@@ -160,7 +163,8 @@ def _foreign(
     first = attribution.targets[0] if attribution.targets else 0
     encoder = len(attribution.tokens) - len(one.target)
     start = first - encoder if attribution.targets else one.attr_pos_start
-    return FeatureAttributionSequenceOutput(
+    known = {kind.__name__: kind for kind in KINDS}
+    return known.get(one.name, class_of(attribution.method, dims))(
         **_shared(one),
         attr_pos_start=start,
         attr_pos_end=one.attr_pos_end

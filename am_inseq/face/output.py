@@ -89,7 +89,7 @@ class FeatureAttributionOutput(Shows):
             and self.step_attributions == other.step_attributions
         )
 
-    __hash__ = None  # equal within a tolerance
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - equal within a tolerance
 
     def aggregate(
         self, aggregator: Any = None, aggregate_fn: Any = None, **kwargs: Any
@@ -102,7 +102,7 @@ class FeatureAttributionOutput(Shows):
             kwargs: options; `paired_attr` may be an output of as many sequences.
         """
         paired = kwargs.get("paired_attr")
-        each = [kwargs] * len(self)
+        each: list[dict[str, Any]] = [kwargs] * len(self)
         if isinstance(paired, FeatureAttributionOutput):
             if len(paired) != len(self):
                 raise InputError(
@@ -251,8 +251,3 @@ def _step(
         target_attributions=None if target is None else target[:last, column],
         step_scores={name: float(values[column]) for name, values in sequence.step_scores.items()},
     )
-
-
-def show_attributions(attributions: Shows) -> None:
-    """Prints attributions as coloured text and tables."""
-    attributions.show()

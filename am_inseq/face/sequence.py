@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -279,6 +279,15 @@ class MultiDimensionalFeatureAttributionSequenceOutput(FeatureAttributionSequenc
 
     __slots__ = ()
 
+
+KINDS: Final = (
+    FeatureAttributionSequenceOutput,
+    GranularFeatureAttributionSequenceOutput,
+    GradientFeatureAttributionSequenceOutput,
+    CoarseFeatureAttributionSequenceOutput,
+    MultiDimensionalFeatureAttributionSequenceOutput,
+)
+"""Every class of sequence outputs."""
 
 _TENSORS = ("source_attributions", "target_attributions", "step_scores", "sequence_scores")
 _FIELDS = ("source", "target", *_TENSORS, "attr_pos_start", "attr_pos_end")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from am_inseq.errors import InputError
 from am_inseq.ops.granular import cut, find_dim, gather
 from am_inseq.ops.units import Partition, merge, partition
 from am_inseq.ops.view import keep_spans, make_view
+from am_inseq.render.differences import spelled
 from am_inseq.render.heatmap import Passage
 from am_inseq.render.page import Dim, Grid, Scores, Sheet
 
@@ -25,6 +26,7 @@ _TABLES: Final = ("total", "effect", "magnitude", "weight")
 _MOST: Final = 4_000_000  # numbers with further axes on one page
 
 
+@runtime_checkable
 class SequenceLike(Protocol):
     """What is shown of one attributed sequence."""
 
@@ -84,7 +86,8 @@ def attribution_sheet(attributions: Sequence[Attribution], title: str) -> Sheet:
     facts = facts_of(first)
     if len(attributions) > 1:
         facts = facts[1:]
-    return Sheet(title, texts_of(first), tables, facts, first.diagnostics.warnings)
+    texts, spelled_out = _spelled(texts_of(first), tables)
+    return Sheet(title, texts, spelled_out, facts, first.diagnostics.warnings)
 
 
 def _ids(attribution: Attribution) -> list[int]:
@@ -121,8 +124,16 @@ def flat_sheet(sequence: SequenceLike, title: str, unit: str | None) -> Sheet:
         if tables[0].unit != unit:
             known = ", ".join(table.unit for table in tables)
             raise InputError(f"this result has no unit {unit!r}; it has {known}")
-    warnings = shown.diagnostics.warnings
-    return Sheet(title, texts_of(shown), tuple(tables), facts_of(shown), warnings)
+    texts, spelled_out = _spelled(texts_of(shown), tables)
+    return Sheet(title, texts, spelled_out, facts_of(shown), shown.diagnostics.warnings)
+
+
+def _spelled(texts: Passage, tables: Sequence[Scores]) -> tuple[Passage, tuple[Scores, ...]]:
+    """Tables and their texts with both readings where tokens of compared results differ."""
+    found = [spelled(table.view, texts) for table in tables]
+    views = (view for view, _ in found)
+    shown = tuple(replace(table, view=view) for table, view in zip(tables, views, strict=True))
+    return (found[0][1] if found else texts), shown
 
 
 def shown_attribution(sequence: SequenceLike) -> tuple[Attribution, bool]:
@@ -158,9 +169,7 @@ def _is_flat(values: Sequence[Any]) -> bool:
     return all(isinstance(value, int | float) for value in values)
 
 
-def _in_units(
-    name: str, attribution: Attribution, *, is_partial: bool = False
-) -> Iterator[Scores]:
+def _in_units(name: str, attribution: Attribution, *, is_partial: bool = False) -> Iterator[Scores]:
     """The table in every unit of text that makes a difference."""
     before: list[Partition] = []
     for unit, groups in _partitions(attribution):
@@ -229,7 +238,8 @@ def granular_sheet(
     steps = {k: tuple(v.tolist()) for k, v in sequence.step_scores.items()}
     table = Scores(sequence.attribution.method, "token", whole, steps, packed)
     base = sequence.attribution
-    return Sheet(title, texts_of(base), (table,), facts_of(base), notes)
+    texts, spelled_out = _spelled(texts_of(base), [table])
+    return Sheet(title, texts, spelled_out, facts_of(base), notes)
 
 
 def _full(sequence: SequenceLike) -> Tensor:

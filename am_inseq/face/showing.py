@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from am_inseq.core.attribution import Attribution
-from am_inseq.face.display import Figure, display_html, is_notebook
 from am_inseq.errors import InputError, UnknownNameError
+from am_inseq.face.display import Figure, display_html, is_notebook
 from am_inseq.face.sheets import SequenceLike, attribution_sheet, flat_sheet, granular_sheet
 from am_inseq.render.colour_range import with_range
 from am_inseq.render.html import framed, page_html
 from am_inseq.render.page import Page, Sheet
 from am_inseq.render.stdout import show_granular, show_heading, show_tokens, show_view
 
+MOST_BESIDE: Final = 20
 _TITLE: Final = "Attributions"
 _TITLE_LENGTH: Final = 60
 
 
+@runtime_checkable
 class OutputLike(Protocol):
     """What is shown of all sequences of one call."""
 
@@ -75,7 +77,7 @@ def show_attributions(
     if show_dim is not None or slice_dims is not None:
         return show_granular_attributions(
             attributions,
-            20 if max_show_size is None else max_show_size,
+            MOST_BESIDE if max_show_size is None else max_show_size,
             min_val,
             max_val,
             show_dim,
@@ -97,7 +99,7 @@ def show_attributions(
 
 def show_granular_attributions(
     attributions: Showable,
-    max_show_size: int = 20,
+    max_show_size: int = MOST_BESIDE,
     min_val: float | None = None,
     max_val: float | None = None,
     show_dim: str | int | None = None,
@@ -137,7 +139,11 @@ def show_granular_attributions(
     )
     page = Page(_TITLE, sheets, min_val, max_val, mode="matrix")
     return _deliver(
-        page, lambda sheet: _granular(page, sheet, max_show_size), display, return_html, return_figure
+        page,
+        lambda sheet: _granular(page, sheet, max_show_size),
+        display,
+        return_html,
+        return_figure,
     )
 
 
@@ -188,7 +194,11 @@ def show_token_attributions(
         wrap_after=wrap_after,
     )
     return _deliver(
-        page, lambda sheet: show_tokens(page, _in_range(page, sheet)), display, return_html, return_figure
+        page,
+        lambda sheet: show_tokens(page, _in_range(page, sheet)),
+        display,
+        return_html,
+        return_figure,
     )
 
 

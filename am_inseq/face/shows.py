@@ -6,10 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
-
-from am_inseq.render.stdout import show_view
 
 
 class Shows(ABC):
@@ -51,14 +48,14 @@ class Shows(ABC):
             kwargs: options of the aggregators, for example select_idx=4, and others of
                 `show_attributions`.
         """
-        if find_spec("am_inseq.face.showing") is None:
-            for one in getattr(self, "sequence_attributions", [self]):
-                show_view(one.view(), one.attribution.step_scores)
-            return None
         showing = import_module("am_inseq.face.showing")
         others, options = _told_apart(showing.show_attributions, kwargs)
         shown = self.aggregate(aggregator, **options) if do_aggregation else self
-        return showing.show_attributions(
+        show = showing.show_attributions
+        if not do_aggregation and not others:
+            show = showing.show_granular_attributions
+            max_show_size = showing.MOST_BESIDE if max_show_size is None else max_show_size
+        return show(
             shown,
             min_val=min_val,
             max_val=max_val,
@@ -150,7 +147,7 @@ class Shows(ABC):
         )
 
     def _repr_html_(self) -> str:
-        return self.show(display=False, return_html=True)
+        return import_module("am_inseq.face.showing").notebook_html(self)
 
 
 def _told_apart(function: Any, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

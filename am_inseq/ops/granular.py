@@ -22,9 +22,9 @@ def gather(values: Tensor, view: View) -> Tensor:
         view: of the same targets and tokens.
 
     Returns:
-        [1 + target, span, *dims]: sums over the tokens of each span, NaN where a span cannot matter;
-        row 0 is the sum over targets where some value is negative, else the mean of their shares of
-        all that a target got in the same entries.
+        [1 + target, span, *dims]: sums over the tokens of each span, NaN where a span cannot
+        matter; row 0 is the sum over targets where some value is negative, else the mean of their
+        shares of all that a target got in the same entries.
     """
     values = values.double().nan_to_num(0.0)
     merged = torch.stack([values[:, list(span.tokens)].sum(1) for span in view.spans], dim=1)

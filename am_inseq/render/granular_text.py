@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from am_inseq.core.view import View, ViewTarget
 
 if TYPE_CHECKING:
     from am_inseq.core.view import Matrix
     from am_inseq.render.page import Dim, Grid, Scores
+
+Floats: TypeAlias = NDArray[np.floating[Any]]
 
 _FEW: Final = 6  # fit into 80 columns
 _SHORT: Final = {"hidden": "h", "layer": "layer ", "head": "head "}
@@ -46,7 +49,7 @@ def entry_views(scores: Scores, most: int) -> Iterator[tuple[str, View]]:
         yield heading, _view(scores.view, np.vstack([whole[None], rows[:, chosen].T]), names)
 
 
-def _reduced(grid: Grid) -> tuple[np.ndarray[Any, Any], Dim, str]:
+def _reduced(grid: Grid) -> tuple[Floats, Dim, str]:
     """The scores with one further axis, this axis, and what happened to the others."""
     names = [dim.name for dim in grid.dims]
     sizes = [len(dim.entries) for dim in grid.dims]
@@ -62,14 +65,14 @@ def _reduced(grid: Grid) -> tuple[np.ndarray[Any, Any], Dim, str]:
     return values, grid.dims[kept], how
 
 
-def _reduce(values: np.ndarray[Any, Any], dim: str) -> np.ndarray[Any, Any]:
+def _reduce(values: Floats, dim: str) -> Floats:
     """Without the last axis; NaN stays NaN."""
     if dim == "hidden":
         return np.sqrt((values.astype(np.float64) ** 2).sum(-1))
     return values.mean(-1)
 
 
-def _view(base: View, rows: np.ndarray[Any, Any], names: list[str]) -> View:
+def _view(base: View, rows: Floats, names: list[str]) -> View:
     """[1 + entry, span] scores as a view; all rows share one scale of colours."""
     able = ~np.isnan(rows)
     values = np.nan_to_num(rows)
@@ -93,5 +96,5 @@ def _view(base: View, rows: np.ndarray[Any, Any], names: list[str]) -> View:
     )
 
 
-def _matrix(rows: np.ndarray[Any, Any]) -> Matrix:
+def _matrix(rows: Floats) -> Matrix:
     return tuple(tuple(float(x) for x in row) for row in rows)

@@ -49,7 +49,12 @@ def passage(view: View) -> Passage:
 
 
 def heatmap_text(
-    view: View, row: int = 0, *, texts: Passage | None = None, theme: Theme | None = "dark"
+    view: View,
+    row: int = 0,
+    *,
+    texts: Passage | None = None,
+    theme: Theme | None = "dark",
+    digits: bool = False,
 ) -> Text:
     """The prompt coloured by one row of the view, and the continuation on a line of its own.
 
@@ -58,34 +63,39 @@ def heatmap_text(
         row: 0 for the whole output, 1 + i for the i-th generated token, which is then reversed in
             the continuation; what comes after it is dim.
         texts: the exact texts; rebuilt from the spans where left out.
-        theme: background of the terminal; None shows strength by underline, bold and a raised digit
-            behind each token.
+        theme: background of the terminal; None shows strength by underline and bold alone.
+        digits: with no theme, show strength by a raised digit behind each token too.
     """
     texts = texts or passage(view)
+    look = _Look(theme, digits=digits)
     out = Text(overflow="fold", tab_size=4)
-    _append(out, texts.prompt, _prompt_runs(view, row, theme))
+    _append(out, texts.prompt, _prompt_runs(view, row, look))
     if not out.plain.endswith("\n"):
         out.append("\n")
     out.append("→ ", style="dim")
-    _append(out, texts.continuation.lstrip(" "), _continuation_runs(view, row, theme, texts))
+    _append(out, texts.continuation.lstrip(" "), _continuation_runs(view, row, look, texts))
     return out
 
 
 def token_rows(view: View, *, texts: Passage | None = None, theme: Theme | None = "dark") -> Table:
-    """One coloured prompt for each generated token, below each other, the token at the left."""
+    """One coloured prompt for each generated token, below each other, the token at the left.
+
+    Without a theme digits carry the strength, since no table need stand beside it.
+    """
     texts = texts or passage(view)
+    look = _Look(theme, digits=True)
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for index, target in enumerate(view.targets):
         line = Text(overflow="fold", tab_size=4)
-        _append(line, texts.prompt, _prompt_runs(view, index + 1, theme))
+        _append(line, texts.prompt, _prompt_runs(view, index + 1, look))
         end = len(texts.continuation) if target.start < 0 else target.start
         if end > 0:
             if not line.plain.endswith("\n"):
                 line.append("\n")
             line.append("→ ", style="dim")
-            earlier = _continuation_runs(view, index + 1, theme, texts)
+            earlier = _continuation_runs(view, index + 1, look, texts)
             _append(line, texts.continuation[:end].lstrip(" "), earlier)
         line.rstrip()
         line.append("\n")
@@ -107,9 +117,15 @@ def strongest(view: View, row: int = 0, *, limit: int = 5) -> Text:
     return named
 
 
-def legend(view: View, *, theme: Theme | None = "dark") -> Text:
+def legend(view: View, *, theme: Theme | None = "dark", digits: bool = False) -> Text:
     """What the colours mean, in one line of at most 80 cells."""
     text = Text(no_wrap=True, overflow="ellipsis")
+    if theme is None and not digits:
+        strong, weak = round(THRESHOLDS[3] * 100), round(THRESHOLDS[1] * 100)
+        text.append("bold", style="bold underline")
+        text.append(f" ≥ {strong} % and ")
+        text.append("underlined", style="underline")
+        return text.append(f" ≥ {weak} % of the strongest score")
     if theme is None:
         steps = [(step, round(least * 100)) for step, least in enumerate(THRESHOLDS, start=1)]
         for step, least in steps[_FIRST_MARK - 1 :]:
@@ -150,6 +166,19 @@ _STYLES: Final[dict[Theme | None, dict[int, Style]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class _Look:
+    """How strength is shown."""
+
+    theme: Theme | None
+    digits: bool
+
+    def run(self, start: int, end: int, intensity: float) -> _Run:
+        step = level(intensity) if self.theme is None and self.digits else 0
+        note = raised_digit(-step if intensity < 0 else step)
+        return _Run(start, end, mark(intensity, self.theme), note)
+
+
+@dataclass(frozen=True, slots=True)
 class _Run:
     start: int
     end: int
@@ -162,18 +191,18 @@ def raised_digit(step: int) -> str:
     return str(step).translate(_RAISED) if abs(step) >= _FIRST_MARK else ""
 
 
-def _prompt_runs(view: View, row: int, theme: Theme | None) -> list[_Run]:
-    return list(_span_runs(view, row, theme, "prompt"))
+def _prompt_runs(view: View, row: int, look: _Look) -> list[_Run]:
+    return list(_span_runs(view, row, look, "prompt"))
 
 
-def _continuation_runs(view: View, row: int, theme: Theme | None, texts: Passage) -> list[_Run]:
+def _continuation_runs(view: View, row: int, look: _Look, texts: Passage) -> list[_Run]:
     """Styles of the continuation, counted from its first character that is no space."""
     whole = texts.continuation
     skipped = len(whole) - len(whole.lstrip(" "))
     runs: list[_Run] = []
     if row > 0:
         target = view.targets[row - 1]
-        runs = list(_span_runs(view, row, theme, "continuation"))
+        runs = list(_span_runs(view, row, look, "continuation"))
         if target.start >= 0:
             runs = [run for run in runs if run.end <= target.start]
             runs.append(_Run(target.start, target.end, _FOCUS))
@@ -181,12 +210,10 @@ def _continuation_runs(view: View, row: int, theme: Theme | None, texts: Passage
     return [replace(r, start=max(r.start - skipped, 0), end=r.end - skipped) for r in runs]
 
 
-def _span_runs(view: View, row: int, theme: Theme | None, part: str) -> Iterator[_Run]:
+def _span_runs(view: View, row: int, look: _Look, part: str) -> Iterator[_Run]:
     for span, intensity in zip(view.spans, view.intensities[row], strict=True):
         if span.part == part:
-            step = level(intensity) if theme is None else 0
-            note = raised_digit(-step if intensity < 0 else step)
-            yield _Run(span.start, span.end, mark(intensity, theme), note)
+            yield look.run(span.start, span.end, intensity)
 
 
 def _append(out: Text, text: str, runs: Sequence[_Run]) -> None:
@@ -195,10 +222,10 @@ def _append(out: Text, text: str, runs: Sequence[_Run]) -> None:
     marks: dict[int, str] = {}
     for number, run in enumerate(runs):
         # Runs with a mark behind them stay apart from their neighbours of the same style.
-        key = (run.style, number if run.mark else 0)
+        key = (run.style, number + 1 if run.mark else 0)
         styles[run.start : run.end] = [key] * len(styles[run.start : run.end])
         if run.mark and run.end > run.start:
-            marks[len(text[: run.end].rstrip("\n")) if run.end <= len(text) else run.end] = run.mark
+            marks[run.end] = run.mark
     # One append per run of equal style: a style change inside an emoji would take it apart.
     at = 0
     for (style, _), group in itertools.groupby(styles):
@@ -206,7 +233,7 @@ def _append(out: Text, text: str, runs: Sequence[_Run]) -> None:
         for line in _LINES.findall(text[at:end]):
             _append_line(out, line, style, following=text[end : end + 1])
             at += len(line)
-            _append_mark(out, marks.pop(at - line.endswith("\n"), ""), line)
+            _append_mark(out, marks.pop(at, ""), line)
 
 
 def _append_mark(out: Text, mark: str, line: str) -> None:

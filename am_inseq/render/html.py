@@ -16,7 +16,7 @@ from am_inseq.render.glyphs import label
 from am_inseq.render.heatmap import strongest
 from am_inseq.render.pack import packed
 from am_inseq.render.palette import BACKGROUNDS, LEVELS, PAGES, THRESHOLDS, level, readable_on
-from am_inseq.render.pieces import Piece, pieces, replaced, wrapped
+from am_inseq.render.pieces import Piece, pieces, replaced, respelled, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -101,8 +101,8 @@ def _table(page: Page, sheet: Sheet, scores: Scores) -> dict[str, Any]:
         "unit": scores.unit,
         "measure": view.unit,
         "signed": view.is_signed,
-        "spans": [label(span.text, _LABEL_CELLS) for span in view.spans],
-        "targets": [label(target.text, _LABEL_CELLS) for target in view.targets],
+        "spans": [_name(page, span.text) for span in view.spans],
+        "targets": [_name(page, target.text) for target in view.targets],
         "prompt": [_plain(*one) for one in prompt],
         "answer": [_plain(*one) for one in answer],
         "steps": {
@@ -112,6 +112,10 @@ def _table(page: Page, sheet: Sheet, scores: Scores) -> dict[str, Any]:
         "values": packed(_values(view) if scores.grid is None else scores.grid.values),
         **_axes(scores.grid),
     }
+
+
+def _name(page: Page, text: str) -> str:
+    return label(respelled(text, page.replace), _LABEL_CELLS)
 
 
 def _axes(grid: Grid | None) -> dict[str, Any]:

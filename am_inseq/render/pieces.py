@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from am_inseq.render.glyphs import glyph
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from am_inseq.core.view import View
     from am_inseq.render.heatmap import Passage
-
-_DIFFERS: Final = " → "
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,7 @@ class Piece:
 
 
 def pieces(view: View, texts: Passage) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """The prompt and the continuation, in order, special tokens where they were read.
-
-    A span that reads "a → b" (it differs between two compared texts) shows this instead of the
-    characters it covers.
-    """
+    """The prompt and the continuation, in order, special tokens where they were read."""
     prompt = list(_placed(view, texts.prompt, is_prompt=True))
     answer = list(_placed(view, texts.continuation, is_prompt=False))
     shown = {piece.target for _, piece in answer}
@@ -60,13 +55,14 @@ def _in_order(placed: Sequence[tuple[int, Piece]]) -> tuple[Piece, ...]:
 
 def replaced(some: Sequence[Piece], characters: Mapping[str, str]) -> tuple[Piece, ...]:
     """The pieces with each key of `characters` in their texts become its value."""
-    out: list[Piece] = []
-    for piece in some:
-        text = piece.text
-        for old, new in characters.items():
-            text = text.replace(old, new)
-        out.append(Piece(text, piece.column, piece.target, piece.is_special))
-    return tuple(out)
+    return tuple(replace(piece, text=respelled(piece.text, characters)) for piece in some)
+
+
+def respelled(text: str, characters: Mapping[str, str]) -> str:
+    """The text with each key of `characters` become its value."""
+    for old, new in characters.items():
+        text = text.replace(old, new)
+    return text
 
 
 def wrapped(
@@ -79,7 +75,9 @@ def wrapped(
         after: end a line behind every so many tokens, or behind tokens that are one of these texts
             (spaces around them do not count); None: nowhere.
     """
-    ends = {after} if isinstance(after, str) else set(after if isinstance(after, list | tuple) else ())
+    ends = {after} if isinstance(after, str) else set[str]()
+    if after is not None and not isinstance(after, int | str):
+        ends = set(after)
     count = 0
     for piece in some:
         is_token = piece.column >= 0 or piece.target >= 0
@@ -111,17 +109,13 @@ def _placed(view: View, text: str, *, is_prompt: bool) -> Iterator[tuple[int, Pi
     token = min(tokens, default=-1 if is_prompt else _last(view) + 1)
     bounds = {0, len(text)} | {at for start, end, _ in (*columns, *targets) for at in (start, end)}
     cuts = sorted(at for at in bounds if 0 <= at <= len(text))
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in itertools.pairwise(cuts):
         column, target = _holding(columns, start), _holding(targets, start)
         if column >= 0:
             token = max(token, view.spans[column].tokens[0])
         if target >= 0:
             token = max(token, view.targets[target].token)
-        label = view.spans[column].text if column >= 0 else ""
-        if column < 0 and target >= 0:
-            label = view.targets[target].text
-        differs = _DIFFERS in label and label != text[start:end]
-        yield token, Piece(harmless(label if differs else text[start:end]), column, target)
+        yield token, Piece(harmless(text[start:end]), column, target)
 
 
 def _last(view: View) -> int:

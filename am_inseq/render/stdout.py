@@ -73,7 +73,9 @@ def show_view(
     )
 
     def draw(console: Console) -> None:
-        layout = Layout(width=console.width, theme=theme_of(console), step_scores=step_scores)
+        theme = theme_of(console)
+        digits = theme is None and console.is_terminal
+        layout = Layout(console.width, theme=theme, digits=digits, step_scores=step_scores)
         print_view(console, view, texts=texts, layout=layout, showing=showing)
 
     show(draw)
@@ -113,7 +115,7 @@ def show_tokens(page: Page, sheet: Sheet) -> None:
         console.print(token_list(page, sheet, theme=theme, limit=_MAX_TARGETS))
         for line in lines_below(page, sheet, _MAX_TARGETS):
             console.print(line)
-        console.print(legend(sheet.tables[0].view, theme=theme))
+        console.print(legend(sheet.tables[0].view, theme=theme, digits=True))
 
     show(draw)
 

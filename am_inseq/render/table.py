@@ -40,6 +40,7 @@ class Layout:
         width: cells of the terminal.
         page_rows: spans on one page; 0 puts all on one.
         theme: background of the terminal; None shows strength by underline and bold alone.
+        digits: with no theme, show the text's strengths by raised digits too.
         quantity: "values" in their unit or "shares" of what the generated token got in all;
             "auto": values where they are signed, shares where they are not.
         step_scores: further figures for each generated token, shown below.
@@ -48,6 +49,7 @@ class Layout:
     width: int = 80
     page_rows: int = 40
     theme: Theme | None = "dark"
+    digits: bool = False
     quantity: Quantity = "auto"
     step_scores: Mapping[str, Sequence[float]] = field(default_factory=dict[str, Sequence[float]])
 

@@ -61,12 +61,13 @@ def print_view(
     layout = layout or Layout(width=console.width)
     showing = showing or Showing()
     if "text" in showing.parts:
-        console.print(heatmap_text(view, texts=texts, theme=layout.theme))
+        console.print(heatmap_text(view, texts=texts, theme=layout.theme, digits=layout.digits))
         console.print()
     if "tokens" in showing.parts:
         console.print(token_rows(view, texts=texts, theme=layout.theme))
     console.print(Text.assemble(("strongest: ", "dim"), strongest(view)))
-    console.print(legend(view, theme=layout.theme))
+    digits = layout.digits or "tokens" in showing.parts
+    console.print(legend(view, theme=layout.theme, digits=digits))
     if "table" in showing.parts:
         _print_tables(console, view, layout=layout, showing=showing)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from am_inseq.render.glyphs import NEWLINE, label
 from am_inseq.render.heatmap import mark, raised_digit
 from am_inseq.render.palette import BACKGROUNDS, level, readable_on
-from am_inseq.render.pieces import pieces, replaced, wrapped
+from am_inseq.render.pieces import pieces, replaced, respelled, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,7 +107,8 @@ def _kept(intensities: Sequence[float]) -> frozenset[int]:
 
 def _name(page: Page, scores: Scores, target: int, theme: Theme | None) -> Text:
     """The generated token, with the colour of its step score where one was asked for."""
-    name = Text(label(scores.view.targets[target].text, _NAME_CELLS), style="bold")
+    text = respelled(scores.view.targets[target].text, page.replace)
+    name = Text(label(text, _NAME_CELLS), style="bold")
     figures = dict(scores.step_scores)
     figures.setdefault("probability", [one.probability for one in scores.view.targets])
     values = figures.get(page.step_score or "")

@@ -11,7 +11,9 @@ from rich.console import Console
 from am_inseq_daemon.cli.catalogue import catalogue
 from am_inseq_daemon.cli.consoles import theme_for
 from am_inseq_daemon.cli.failure import ExitCode
+from am_inseq_daemon.cli.main import parser
 from am_inseq_daemon.cli.options import read_option
+from tests.cli.test_docs import commands_of
 
 HEAVY = ("torch", "transformers", "pygls", "captum", "numpy")
 LOADED = """
@@ -27,7 +29,20 @@ print("loaded", *sorted(set(sys.modules) & {heavy!r}), file=sys.stderr)
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--help",), ("daemon", "status"), ("methods",), ("scores",), ("doctor",), ("attribute", "")],
+    [
+        ("--help",),
+        ("attribute", "--help"),
+        ("attribute-context", "--help"),
+        ("daemon", "status"),
+        ("methods",),
+        ("scores",),
+        ("explain", "lime"),
+        ("completion", "bash"),
+        ("doctor",),
+        ("attribute", ""),
+        ("attribute", "x", "--method", "salience"),
+        ("attribute-context", "--input_current_text", "x", "--input_context_text", "y"),
+    ],
 )
 def test_no_heavy_library_is_loaded_without_need(runtime, arguments):
     done = subprocess.run(
@@ -48,6 +63,15 @@ def test_help_documents_the_exit_codes(cli):
     assert ran.code == 0
     for code in ExitCode:
         assert f"\n  {int(code)}" in ran.out
+
+
+@pytest.mark.parametrize("command", sorted(command for command in commands_of(parser())))
+def test_the_help_of_every_command_fits_80_columns(cli, command):
+    ran = cli(command, "--help")
+
+    assert ran.code == 0
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "YES|NO" not in ran.out
 
 
 def test_the_version_is_told(cli):

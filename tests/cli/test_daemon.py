@@ -84,10 +84,24 @@ def test_errors_of_the_daemon_are_one_sentence(started, cli, tiny):
     assert "'saliency'" in ran.sentence
 
 
-def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime):
+LONG = "hello world " * 20
+ENDLESS = {
+    "attribute": (
+        "attribute", LONG, "--max-new-tokens", "100",
+        "--method", "integrated_gradients", "--option", "n_steps=5000",
+    ),
+    "attribute-context": (
+        "attribute-context", "--input_context_text", "hello world.", "--input_current_text", LONG,
+        "--max-new-tokens", "100", "--context_sensitivity_std_threshold", "none",
+        "--attribution_method", "integrated_gradients", "--attribution_kwargs", '{"n_steps": 5000}',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", sorted(ENDLESS))
+def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime, command):
     assert cli("tokens", "hello", "--model", tiny).code == 0
-    arguments = ("attribute", "hello world " * 20, "--model", tiny, "--max-new-tokens", "100",
-                 "--method", "integrated_gradients", "--option", "n_steps=5000")  # fmt: skip
+    arguments = (*ENDLESS[command], "--model", tiny)
     asking = subprocess.Popen(
         [sys.executable, "-m", "am_inseq_daemon.cli.main", *arguments],
         stdout=subprocess.PIPE,
@@ -108,3 +122,36 @@ def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime
             pass
     assert complaint.decode() == "am-inseq: cancelled\n"
     assert asking.returncode == ExitCode.CANCELLED
+
+
+def test_a_context_is_the_same_from_the_daemon_and_from_this_process(started, cli, tiny):
+    arguments = ("attribute-context", "--model", tiny, "--input_context_text", "hello world.",
+                 "--input_current_text", "the cat", "--max-new-tokens", "4", "--json")  # fmt: skip
+
+    there, here = cli(*arguments), cli(*arguments, "--no-daemon")
+
+    assert there.code == here.code == 0, there.err + here.err
+    documents = [json.loads(ran.out) for ran in (there, here)]
+    for found in documents:
+        found["cti_scores"] = [round(score, 4) for score in found["cti_scores"]]
+        for cue in found["cci_scores"]:
+            cue["cti_score"] = round(cue["cti_score"], 4)
+            cue["input_context_scores"] = [round(s, 4) for s in cue["input_context_scores"]]
+    assert documents[0] == documents[1]
+
+
+def test_several_texts_are_attributed_on_one_connection(started, cli, tiny):
+    ran = cli("attribute", PROMPT, "world the", "--model", tiny, "--target", " sat", "--json")
+
+    assert ran.code == 0, ran.err
+    prompts = [json.loads(line)["prompt"] for line in ran.out.splitlines()]
+    assert prompts == [PROMPT, "world the"]
+
+
+def test_what_the_daemon_does_not_load_runs_here_and_says_so(started, cli, tiny):
+    ran = cli("attribute", PROMPT, "--model", tiny, "--target", " sat", "--json",
+              "--tokenizer_kwargs", '{"padding_side": "left"}')  # fmt: skip
+
+    assert ran.code == 0
+    assert "--tokenizer_kwargs this runs in process" in ran.sentence
+    assert json.loads(ran.out)["prompt"] == PROMPT

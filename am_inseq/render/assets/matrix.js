@@ -191,8 +191,8 @@ class MatrixPart {
   /** At most seven characters. */
   figure(value) {
     const size = Math.abs(value);
-    if (size !== 0 && (size < 0.001 || size >= 10000)) return value.toExponential(0).replace("-0", "0");
-    return value.toFixed(3).slice(0, value < 0 ? 6 : 5);
+    if (size !== 0 && (size < 0.001 || size >= 10000)) return value.toExponential(0).replaceAll("-", "−");
+    return value.toFixed(3).slice(0, value < 0 ? 6 : 5).replace("-", "−");
   }
 
   paintCursor(pen, colour) {

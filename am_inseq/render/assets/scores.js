@@ -135,8 +135,8 @@ class Scores {
 function written(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 0.001 || size >= 100000) return value.toExponential(2);
-  return value.toPrecision(3);
+  const text = size < 0.001 || size >= 1000 ? value.toExponential(2) : value.toPrecision(3);
+  return text.replaceAll("-", "−");
 }
 
 function share(value, row) {

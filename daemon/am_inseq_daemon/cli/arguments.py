@@ -72,6 +72,19 @@ class Parser(argparse.ArgumentParser):
         return Commands(self, metavar)
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help that names each flag once: with dashes, and its value behind the last name."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        given = action.option_strings
+        named = ", ".join(name for name in given if "_" not in name)
+        if action.nargs == 0 or action.metavar == "YES|NO":
+            return named
+        return f"{named} {self._format_args(action, action.metavar or action.dest.upper())}"
+
+
 class Commands:
     """The commands that one parser knows."""
 
@@ -80,15 +93,24 @@ class Commands:
             metavar=metavar, dest=metavar, required=True, parser_class=Parser, title="commands"
         )
 
-    def add(self, name: str, *, help: str, description: str = "", epilog: str = "") -> Parser:  # noqa: A002 - argparse's own word
+    def add(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 - argparse's own word
+        description: str = "",
+        epilog: str = "",
+        usage: str | None = None,
+    ) -> Parser:
         """One more command."""
         made = self._commands.add_parser(
             name,
             help=help,
             description=description or help,
             epilog=epilog,
+            usage=usage,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=HelpFormatter,
         )
         made.set_defaults(**{_PARSER: made})
         return made

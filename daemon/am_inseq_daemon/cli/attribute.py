@@ -28,23 +28,30 @@ if TYPE_CHECKING:
     from am_inseq_daemon.protocol.types import AttributionComputeResult
 
 _DESCRIPTION: Final = """\
-Continue a text and show how much each of its tokens mattered to each token that follows.
-TEXT is the text itself, the name of a file, or - for standard input; there may be several. Flags
-with underscores are inseq's; every one can be written with dashes."""
+Continue a text and show how much each of its tokens mattered to each token that
+follows. TEXT is the text itself, the name of a file, or - for standard input;
+there may be several. Flags can be written with underscores, as in inseq."""
 _EXAMPLES: Final = """\
 examples:
-  am-inseq attribute "George was sick yesterday. His colleagues asked him to come"
-  am-inseq attribute "Can you stop the dog from" --target " barking" --contrast-target " crying"
-  am-inseq attribute prompt.txt --method integrated_gradients --option n_steps=50 --json
-  am-inseq attribute --model_name_or_path demo/en-fr --attribution_method saliency \\
-    --input_texts "Hello world" "Hello ladies" --save_path out.json --viz_path out.html"""
+  am-inseq attribute "George was sick yesterday. His colleagues asked him to"
+  am-inseq attribute "Can you stop the dog from" \\
+    --target " barking" --contrast-target " crying"
+  am-inseq attribute prompt.txt --method integrated_gradients \\
+    --option n_steps=50 --json
+  am-inseq attribute --model_name_or_path demo/en-fr \\
+    --attribution_method saliency --input_texts "Hello world" "Hello ladies" \\
+    --save_path out.json --viz_path out.html"""
 _LOADS: Final = ("model_kwargs", "tokenizer_kwargs")
 
 
 def add_parser(commands: Commands) -> None:
     """Declares the command."""
     parser = commands.add(
-        "attribute", help="what made the model say it", description=_DESCRIPTION, epilog=_EXAMPLES
+        "attribute",
+        help="what made the model say it",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        usage="am-inseq attribute [TEXT ...] [FLAG ...]",
     )
     parser.prepare = lambda given: separated(given, GROUPS)
     parser.add_argument(

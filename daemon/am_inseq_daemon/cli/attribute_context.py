@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from am_inseq_daemon.cli.arguments import Commands
 
 _DESCRIPTION: Final = """\
-Find the tokens of an output that depend on a context, and what they depend on there (PECoRe,
-https://arxiv.org/abs/2310.01188). Every flag can be written with dashes too."""
+Find the tokens of an output that depend on a context, and what they depend on
+there (PECoRe, https://arxiv.org/abs/2310.01188). Flags can be written with
+underscores, as in inseq."""
 _EXAMPLES: Final = """\
 examples:
-  am-inseq attribute-context --model demo/lm --attributed-fn contrast_prob_diff \\
+  am-inseq attribute-context --model demo/lm \\
     --input-context-text "George was sick yesterday." \\
-    --input-current-text "His colleagues asked him to come"
-  am-inseq attribute-context --input-template "Q: {current} Hint: {context} A:" … --json"""
+    --input-current-text "His colleagues asked him to come" \\
+    --attributed-fn contrast_prob_diff
+  am-inseq attribute-context --input-context-text "He is sick." \\
+    --input-current-text "Where is he?" \\
+    --input-template "Q: {current} Hint: {context} A:" --json"""
 _STDIN: Final = "-"
 # What only this process can do: ask the person at its terminal, print on the way, load otherwise.
 _LOADS: Final = ("model_kwargs", "tokenizer_kwargs")
@@ -49,6 +53,7 @@ def add_parser(commands: Commands) -> None:
         help="which tokens depend on a context, and on what there",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
+        usage="am-inseq attribute-context --input-current-text TEXT [FLAG ...]",
     )
     add_flags(parser, GROUPS)
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of a generated output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias
 
 from rich.console import Console
 
@@ -19,9 +19,17 @@ _LIGHT_BACKGROUNDS: Final = frozenset({"7", "15"})
 _MIN_WIDTH: Final = 40
 
 
+class PipedConsole(Console):
+    """A console whose reader may leave; rich would end the process with exit code 1."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Leaves it to the command's border, as any other write."""
+        raise BrokenPipeError
+
+
 def output_console(*, is_plain: bool = False) -> Console:
     """Standard output; `is_plain` takes the colours away, as NO_COLOR does."""
-    console = Console(no_color=is_plain or None, highlight=False, soft_wrap=False)
+    console = PipedConsole(no_color=is_plain or None, highlight=False, soft_wrap=False)
     if console.width < _MIN_WIDTH:
         console.width = _MIN_WIDTH
     return console

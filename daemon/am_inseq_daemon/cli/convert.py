@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from am_inseq_daemon.cli.arguments import Commands
 
 _DESCRIPTION: Final = f"""\
-Write a saved result in the format that the ending of OUT says: {", ".join(ENDINGS)}.
-IN is a .safetensors file of am-inseq, or JSON that am-inseq or inseq saved, gzipped or not."""
+Write a saved result in the format that the ending of OUT says:
+{", ".join(ENDINGS)}.
+IN is a .safetensors file of am-inseq, or JSON that am-inseq or inseq saved,
+gzipped or not."""
 _EXAMPLES: Final = """\
 examples:
   am-inseq convert out.json out.html
@@ -46,10 +48,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from am_inseq.face.files import load_output
 
     output = load_output(arguments.source)
-    write_output(output, path)
+    made = write_output(output, path)
     count = len(output)
     if arguments.json:
-        write_line(json.dumps({"written": str(path), "sequences": count}))
+        write_line(json.dumps({"written": [str(one) for one in made], "sequences": count}))
     else:
-        write_line(f"written: {path}, {count} sequence{'' if count == 1 else 's'}")
+        names = ", ".join(map(str, made))
+        write_line(f"written: {names}, {count} sequence{'' if count == 1 else 's'}")
     return ExitCode.OK

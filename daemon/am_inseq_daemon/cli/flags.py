@@ -111,9 +111,9 @@ def _add(group: argparse._ArgumentGroup, flag: Flag) -> None:  # pyright: ignore
     given = (*flag.also, *spellings(flag.name))
     shared: dict[str, Any] = {"dest": flag.name, "default": argparse.SUPPRESS, "help": flag.help}
     if flag.kind in {"flag", "on"}:
-        group.add_argument(*given, nargs="?", const=True, type=_boolean, metavar="yes|no", **shared)
+        group.add_argument(*given, nargs="?", const=True, type=_boolean, metavar="YES|NO", **shared)
         if flag.kind == "on":
-            off: dict[str, Any] = {**shared, "help": f"turn --{flag.name} off"}
+            off: dict[str, Any] = {**shared, "help": f"turn {spellings(flag.name)[-1]} off"}
             group.add_argument(*spellings(f"no_{flag.name}"), action="store_false", **off)
         return
     if flag.choices:

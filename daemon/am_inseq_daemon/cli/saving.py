@@ -23,6 +23,7 @@ ENDINGS: Final = (
     ".json.gz",
     ".safetensors",
     ".html",
+    ".htm",
     ".tex",
     ".md",
     ".svg",
@@ -80,8 +81,7 @@ class Saving:
         if self.how is not None:
             output = aggregated(output, self.how)
         for path in self.paths:
-            write_output(output, path)
-            yield path
+            yield from write_output(output, path)
 
 
 def _merged(outputs: list[FeatureAttributionOutput]) -> FeatureAttributionOutput:
@@ -92,15 +92,18 @@ def _merged(outputs: list[FeatureAttributionOutput]) -> FeatureAttributionOutput
     return merge_attributions(outputs)
 
 
-def write_output(output: FeatureAttributionOutput, path: Path) -> None:
+def write_output(output: FeatureAttributionOutput, path: Path) -> list[Path]:
     """Writes a result in the format that the ending says; a file that is there is replaced.
+
+    Returns:
+        what was written: several pictures of several texts.
 
     Raises:
         InputError: it cannot be written there.
     """
-    from am_inseq.face.files import save_output
+    from am_inseq.face.exports import export
 
-    save_output(output, path, overwrite=True)
+    return export(output, path, overwrite=True)
 
 
 def saving_of(given: Mapping[str, Any]) -> Saving:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from am_inseq_daemon.protocol.types import AttributionComputeResult
 
 _DESCRIPTION: Final = """\
-Show a saved result: a .safetensors file of am-inseq, JSON that am-inseq or inseq saved, gzipped or
-not, or what attribute-context saved."""
+Show a saved result: a .safetensors file of am-inseq, JSON that am-inseq or
+inseq saved, gzipped or not, or what attribute-context saved."""
 _EXAMPLES: Final = """\
 examples:
   am-inseq view out.safetensors --unit word
@@ -98,7 +98,6 @@ def _result_of(
 ) -> AttributionComputeResult:
     """The sequence as `am-inseq attribute` would have got it."""
     from am_inseq.ops.units import merge, partition
-
     from am_inseq_daemon.worker.convert import to_result
 
     attribution = sequence.attribution

@@ -151,6 +151,23 @@ def test_a_long_map_shows_its_strongest_spans_and_says_what_is_left_out(make_vie
     assert f"{left_out} more spans" in printed(console)
 
 
+def test_a_table_of_many_generated_tokens_shows_the_first_and_says_so(make_view, record):
+    console = record(colours=None)
+    view = make_view("a b", tuple(f" t{number}" for number in range(30)))
+
+    print_view(
+        console,
+        view,
+        layout=Layout(theme=None, step_scores={"entropy": tuple(map(float, range(30)))}),
+        showing=Showing(parts=("table",), max_spans=0, max_targets=12, advice="; more so"),
+    )
+
+    heads = {word for word in printed(console).split() if word[0] == "t" and word[1:].isdigit()}
+    assert "18 of 30 generated tokens are not shown; more so" in printed(console)
+    assert {f"t{number}" for number in range(12)} <= heads
+    assert "11.00" in printed(console)
+
+
 def test_the_background_of_the_prompt_follows_the_row(make_view, record):
     view = make_view(is_signed=True)
     text = heatmap_text(view, 2, theme="light")
@@ -186,6 +203,15 @@ def test_without_colours_strength_is_underline_and_bold(make_view, record):
     assert "\x1b[1;4m was" in printed(console)
 
 
+def test_without_colours_digits_behind_the_tokens_carry_strength_and_sign(make_view):
+    view = make_view("Stop the\ndog", (" from", " barking"), is_signed=True)
+
+    text = heatmap_text(view, 2, theme=None, digits=True)
+
+    # 0.75 against, 0.27, 0.43, 1 against, 0.3 of the strongest
+    assert text.plain == "Stop⁻⁴ the²⏎³\ndog⁻⁵\n→ from² barking"
+
+
 def test_the_explained_token_stands_out_and_later_ones_are_dim(make_view):
     text = heatmap_text(make_view(), 3, theme=None)
 
@@ -197,7 +223,7 @@ def test_the_explained_token_stands_out_and_later_ones_are_dim(make_view):
 
 
 def test_line_ends_of_both_kinds_are_one_mark_and_one_break(make_view):
-    text = heatmap_text(make_view("one\r\ntwo\nthree"), theme=None)
+    text = heatmap_text(make_view("one\r\ntwo\nthree"), theme="dark")
 
     assert text.plain.splitlines()[:3] == ["one⏎", "two⏎", "three"]
 
@@ -206,7 +232,7 @@ def test_gaps_between_spans_come_from_the_exact_text(make_view):
     view = make_view("a  b")
     texts = Passage(prompt="a\t\tb", continuation=" c")
 
-    assert heatmap_text(view, texts=texts, theme=None).plain == "a⇥   ⇥   b\n→ c"
+    assert heatmap_text(view, texts=texts, theme="dark").plain == "a⇥   ⇥   b\n→ c"
 
 
 @pytest.mark.parametrize(
@@ -293,6 +319,8 @@ def test_the_legend_names_both_ends_where_scores_are_signed(make_view):
     assert "against" not in legend(unsigned).plain
     assert all(cell_len(legend(view).plain) <= 80 for view in (signed, unsigned))
     assert legend(signed, theme=None).plain.startswith("bold")
+    assert "⁻ speaks against" in legend(signed, theme=None, digits=True).plain
+    assert cell_len(legend(signed, theme=None, digits=True).plain) <= 80
 
 
 def test_the_strongest_spans_are_named_with_their_sign(make_view):
@@ -305,7 +333,7 @@ def test_the_strongest_spans_are_named_with_their_sign(make_view):
 def test_token_rows_show_one_prompt_for_each_generated_token(make_view, record):
     console = record(colours=None)
 
-    console.print(token_rows(make_view(), theme=None))
+    console.print(token_rows(make_view(), theme="dark"))
 
     lines = printed(console).splitlines()
     assert sum("George was sick" in line for line in lines) == 4
