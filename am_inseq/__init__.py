@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from am_inseq.context.result import AttributeContextOutput, CCIOutput
     from am_inseq.context.run import attribute_context, attribute_context_with_model
     from am_inseq.core.attribution import Attribution
+    from am_inseq.dataset.arguments import AttributeDatasetArgs
+    from am_inseq.dataset.attributions import DatasetAttributions, load_dataset_attributions
+    from am_inseq.dataset.run import attribute_dataset
     from am_inseq.face.exports import export, to_pandas
     from am_inseq.face.files import load_any, save
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
@@ -47,16 +50,19 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, str]] = {
     "AttributeContextArgs": "am_inseq.context.arguments",
     "AttributeContextOutput": "am_inseq.context.result",
+    "AttributeDatasetArgs": "am_inseq.dataset.arguments",
     "Attribution": "am_inseq.core.attribution",
     "AttributionModel": "am_inseq.face.model",
     "CCIOutput": "am_inseq.context.result",
     "Cost": "am_inseq.attribute",
+    "DatasetAttributions": "am_inseq.dataset.attributions",
     "FeatureAttributionOutput": "am_inseq.face.output",
     "Listener": "am_inseq.attribute",
     "Request": "am_inseq.attribute",
     "StepFunctionArgs": "am_inseq.face.functions",
     "attribute_context": "am_inseq.context.run",
     "attribute_context_with_model": "am_inseq.context.run",
+    "attribute_dataset": "am_inseq.dataset.run",
     "connect": "am_inseq.face.remote",
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
@@ -69,6 +75,7 @@ _HOMES: Final[dict[str, str]] = {
     "list_supported_frameworks": "am_inseq.face.lists",
     "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
+    "load_dataset_attributions": "am_inseq.dataset.attributions",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
     "merge_attributions": "am_inseq.face.output",
@@ -144,16 +151,19 @@ _CLASSES: Final[dict[str, tuple[str, ...]]] = {
 __all__ = [
     "AttributeContextArgs",
     "AttributeContextOutput",
+    "AttributeDatasetArgs",
     "Attribution",
     "AttributionModel",
     "CCIOutput",
     "Cost",
+    "DatasetAttributions",
     "FeatureAttributionOutput",
     "Listener",
     "Request",
     "StepFunctionArgs",
     "attribute_context",
     "attribute_context_with_model",
+    "attribute_dataset",
     "connect",
     "estimate",
     "explain",
@@ -166,6 +176,7 @@ __all__ = [
     "list_supported_frameworks",
     "load_any",
     "load_attribute_context",
+    "load_dataset_attributions",
     "load_model",
     "make_view",
     "merge_attributions",

@@ -146,7 +146,7 @@ def _read(
     shared = {key: arguments[key] for key in SHARED if key in arguments}
     with _quiet(), _refusals(name, source):
         config = transformers.AutoConfig.from_pretrained(
-            source, local_files_only=_is_local(), **{"trust_remote_code": False, **shared}
+            source, local_files_only=is_local_only(), **{"trust_remote_code": False, **shared}
         )
         family = (
             transformers.AutoModelForSeq2SeqLM
@@ -157,7 +157,7 @@ def _read(
             source,
             use_safetensors=True,
             output_loading_info=True,
-            local_files_only=_is_local(),
+            local_files_only=is_local_only(),
             **{"trust_remote_code": False, **arguments},
         )
         network, found = loaded
@@ -214,7 +214,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
-def _is_local() -> bool:
+def is_local_only() -> bool:
     """Whether only what is on this machine may be read; nothing is downloaded unasked."""
     return os.environ.get(DOWNLOAD, "") in {"", "0"}
 
@@ -231,7 +231,7 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     """
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            source, local_files_only=_is_local(), **{"trust_remote_code": False, **options}
+            source, local_files_only=is_local_only(), **{"trust_remote_code": False, **options}
         )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(

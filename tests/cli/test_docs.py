@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from am_inseq_daemon.cli import attribute_flags, context_flags
+from am_inseq_daemon.cli import attribute_flags, context_flags, dataset_flags
 from am_inseq_daemon.cli.failure import EXIT_CODES, ExitCode
 from am_inseq_daemon.cli.main import COMMANDS, parser
 
@@ -47,7 +47,11 @@ def test_every_example_is_understood(example):
 
 @pytest.mark.parametrize(
     ("title", "names"),
-    [("attribute", attribute_flags.NAMES), ("attribute-context", context_flags.NAMES)],
+    [
+        ("attribute", attribute_flags.NAMES),
+        ("attribute-context", context_flags.NAMES),
+        ("attribute-dataset", dataset_flags.NAMES),
+    ],
 )
 def test_every_flag_of_inseqs_commands_is_described(title, names):
     text = section(title)
@@ -55,7 +59,7 @@ def test_every_flag_of_inseqs_commands_is_described(title, names):
     assert [name for name in names if f"`--{name}`" not in text] == []
 
 
-@pytest.mark.parametrize("title", ["attribute", "attribute-context"])
+@pytest.mark.parametrize("title", ["attribute", "attribute-context", "attribute-dataset"])
 def test_no_flag_is_described_that_there_is_not(title):
     known = commands_of(parser())[title]._option_string_actions
     text = section(title).replace("`--no_…`", "")

@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     INPUT = 2
     NO_DAEMON = 3
+    ROWS_FAILED = 4
     CANCELLED = 130
 
 
@@ -35,6 +36,7 @@ EXIT_CODES: Final = """exit codes:
   1    a defect in am-inseq (the message names the log), or a device that is full
   2    the command or its input is wrong; the message says how to put it right
   3    no daemon is running, or none may be started
+  4    attribute-dataset is done, but some rows failed
   130  cancelled (Ctrl-C)"""
 
 CANCELLED: Final = "cancelled"

@@ -11,6 +11,7 @@ import am_inseq_daemon
 from am_inseq_daemon.cli import (
     attribute,
     attribute_context,
+    attribute_dataset,
     catalogue,
     completion,
     convert,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     attribute,
     attribute_context,
+    attribute_dataset,
     view,
     convert,
     tokens,

@@ -86,7 +86,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error():
 
 def test_the_version_is_told_whatever_else_is_installed():
     assert am_inseq.get_version() == am_inseq.__version__ == "0.1.0"
-    assert am_inseq.list_supported_frameworks() == ["transformers"]
+    assert am_inseq.list_supported_frameworks() == ["hf_transformers"]
 
 
 def test_the_attributed_function_of_later_calls_can_be_set():
