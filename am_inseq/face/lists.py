@@ -26,11 +26,6 @@ def list_step_functions() -> list[str]:
     return sorted(SCORES)
 
 
-def get_version() -> str:
-    """The version of this library."""
-    return VERSION
-
-
 def list_aggregators() -> list[str]:
     """Names of all aggregators, for `aggregate`."""
     return sorted(AGGREGATORS)
