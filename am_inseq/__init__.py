@@ -25,11 +25,16 @@ if TYPE_CHECKING:
     from am_inseq.face.functions import StepFunctionArgs, register_step_function
     from am_inseq.face.lists import (
         explain,
+        get_version,
+        list_aggregation_functions,
+        list_aggregators,
         list_feature_attribution_methods,
         list_step_functions,
+        list_supported_frameworks,
+        register_model_config,
     )
     from am_inseq.face.model import AttributionModel, load_model
-    from am_inseq.face.output import FeatureAttributionOutput
+    from am_inseq.face.output import FeatureAttributionOutput, merge_attributions
     from am_inseq.face.remote import connect
     from am_inseq.face.showing import (
         show_attributions,
@@ -56,12 +61,18 @@ _HOMES: Final[dict[str, str]] = {
     "estimate": "am_inseq.attribute",
     "explain": "am_inseq.face.lists",
     "export": "am_inseq.face.exports",
+    "get_version": "am_inseq.face.lists",
+    "list_aggregation_functions": "am_inseq.face.lists",
+    "list_aggregators": "am_inseq.face.lists",
     "list_feature_attribution_methods": "am_inseq.face.lists",
     "list_step_functions": "am_inseq.face.lists",
+    "list_supported_frameworks": "am_inseq.face.lists",
     "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
     "load_model": "am_inseq.face.model",
     "make_view": "am_inseq.ops.view",
+    "merge_attributions": "am_inseq.face.output",
+    "register_model_config": "am_inseq.face.lists",
     "register_step_function": "am_inseq.face.functions",
     "save": "am_inseq.face.files",
     "show_attributions": "am_inseq.face.showing",
@@ -72,6 +83,63 @@ _HOMES: Final[dict[str, str]] = {
     "tokenize": "am_inseq.attribute",
     "visualize_attribute_context": "am_inseq.context.files",
 }
+
+_CLASSES: Final[dict[str, tuple[str, ...]]] = {
+    "am_inseq.face.aggregators": (
+        "Aggregator",
+        "ContiguousSpanAggregator",
+        "PairAggregator",
+        "SequenceAttributionAggregator",
+        "SliceAggregator",
+        "StringSplitAggregator",
+        "SubwordAggregator",
+    ),
+    "am_inseq.face.families": (
+        "AttentionWeightsAttribution",
+        "DeepLiftAttribution",
+        "DiscretizedIntegratedGradientsAttribution",
+        "DummyAttribution",
+        "FeatureAttribution",
+        "GradientAttributionRegistry",
+        "GradientShapAttribution",
+        "InputXGradientAttribution",
+        "IntegratedGradientsAttribution",
+        "InternalsAttributionRegistry",
+        "LayerDeepLiftAttribution",
+        "LayerGradientXActivationAttribution",
+        "LayerIntegratedGradientsAttribution",
+        "LimeAttribution",
+        "OcclusionAttribution",
+        "PerturbationAttributionRegistry",
+        "ReagentAttribution",
+        "SaliencyAttribution",
+        "SequentialIntegratedGradientsAttribution",
+        "ValueZeroingAttribution",
+    ),
+    "am_inseq.face.model": (
+        "DecoderOnlyAttributionModel",
+        "EncoderDecoderAttributionModel",
+        "HuggingfaceDecoderOnlyModel",
+        "HuggingfaceEncoderDecoderModel",
+        "HuggingfaceModel",
+    ),
+    "am_inseq.face.pipeline": (
+        "AggregationFunction",
+        "AggregatorPipeline",
+    ),
+    "am_inseq.face.sequence": (
+        "CoarseFeatureAttributionSequenceOutput",
+        "FeatureAttributionSequenceOutput",
+        "GradientFeatureAttributionSequenceOutput",
+        "GranularFeatureAttributionSequenceOutput",
+        "MultiDimensionalFeatureAttributionSequenceOutput",
+    ),
+    "am_inseq.face.steps": (
+        "FeatureAttributionStepOutput",
+        "TokenWithId",
+    ),
+}
+"""Classes by inseq's names, for scripts that name them: module to names."""
 
 __all__ = [
     "AttributeContextArgs",
@@ -90,12 +158,18 @@ __all__ = [
     "estimate",
     "explain",
     "export",
+    "get_version",
+    "list_aggregation_functions",
+    "list_aggregators",
     "list_feature_attribution_methods",
     "list_step_functions",
+    "list_supported_frameworks",
     "load_any",
     "load_attribute_context",
     "load_model",
     "make_view",
+    "merge_attributions",
+    "register_model_config",
     "register_step_function",
     "save",
     "show_attributions",
@@ -109,10 +183,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = _HOMES.get(name) or next((m for m, names in _CLASSES.items() if name in names), None)
+    if home is None:
         raise AttributeError(f"module 'am_inseq' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *(name for names in _CLASSES.values() for name in names)})

@@ -28,6 +28,7 @@ TARGET = " rains, in it"
 
 
 def plain(tensor):
+    """Numbers as JSON has them; None is NaN."""
     if tensor is None:
         return None
     if isinstance(tensor, dict):
@@ -42,6 +43,7 @@ def plain(tensor):
 
 
 def recorded(seq):
+    """What an output holds."""
     return {
         "source": [[t.token, t.id] for t in seq.source],
         "target": [[t.token, t.id] for t in seq.target],
@@ -101,6 +103,7 @@ def tuples(value, name):
 
 
 def record(folder, label):
+    """One case: the scores, and what each aggregation made of them."""
     import inseq
     import torch
 
@@ -132,6 +135,7 @@ def record(folder, label):
 
 
 def main():
+    """One case by name, or all, each in a process of its own."""
     folder, out = sys.argv[1:3]
     if len(sys.argv) == 4:
         Path(out, f"{sys.argv[3]}.json").write_text(json.dumps(record(folder, sys.argv[3])) + "\n")

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Final, TypeAlias
-
-import torch
-from torch import Tensor
+from typing import Any, ClassVar, Final
 
 from am_inseq.core.units import read_pick
 from am_inseq.errors import InputError
+from am_inseq.face.grouping import (
+    Attributed,
+    Function,
+    chosen_groups,
+    encoder_length,
+    merged,
+    of_two,
+    paired_tokens,
+    parameter_names,
+    sides,
+)
 from am_inseq.face.sequence import FeatureAttributionSequenceOutput
-from am_inseq.face.steps import TokenWithId
 from am_inseq.ops import tables as ops
 from am_inseq.ops.compare import combine
 from am_inseq.ops.reduce import find_reduction
-from am_inseq.ops.scores import find_merging
 from am_inseq.ops.select import keep_tokens
-from am_inseq.ops.spans import cut, groups_of, read_spans, split_tokens, symbol_words
-from am_inseq.ops.units import UNITS, merge, partition
-
-Attributed: TypeAlias = FeatureAttributionSequenceOutput
-Function: TypeAlias = str | Callable[..., Tensor] | None
-Partition: TypeAlias = Sequence[Sequence[int]]
+from am_inseq.ops.spans import groups_of, read_spans, split_tokens, symbol_words
+from am_inseq.ops.units import UNITS, partition
 
 _WRITTEN: Final = r"\s*\S+(?:\s+\Z)?"  # what stands between white space
-_SHARE: Final = "share"
-
-
-def encoder_length(attr: Attributed) -> int:
-    """How many source tokens stand before the target on the token axis."""
-    return len(attr.attribution.tokens) - len(attr.target)
 
 
 class Aggregator:
@@ -48,16 +44,16 @@ class Aggregator:
     @classmethod
     def aggregate(cls, attr: Attributed, **kwargs: Any) -> Any:
         """The aggregated output; `kwargs` may hold options of other aggregators."""
-        own = {name: value for name, value in kwargs.items() if name in cls.options()}
+        known = cls.options()
         if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in _parameters(cls.apply)):
-            own |= {n: v for n, v in kwargs.items() if n in FUNCTION_OPTIONS}
-        return cls.apply(attr, **own)
+            known |= FUNCTION_OPTIONS
+        return cls.apply(attr, **{n: value for n, value in kwargs.items() if n in known})
 
     @classmethod
     def options(cls) -> frozenset[str]:
         """Names of the options that it has."""
-        kinds = (inspect.Parameter.KEYWORD_ONLY,)
-        return frozenset(p.name for p in _parameters(cls.apply) if p.kind in kinds)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        return frozenset(p.name for p in _parameters(cls.apply) if p.kind is kind)
 
     @staticmethod
     def apply(attr: Attributed) -> Any:
@@ -69,8 +65,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 
 
-FUNCTION_OPTIONS: Final = frozenset({"vnorm_ord"})
-"""Options of aggregation functions."""
+FUNCTION_OPTIONS: Final = frozenset({"vnorm_ord"})  # options of aggregation functions
 
 
 class SequenceAttributionAggregator(Aggregator):
@@ -95,8 +90,7 @@ class SequenceAttributionAggregator(Aggregator):
             attr: the output.
             aggregate_fn: by default the L2 norm of hidden coordinates, the mean of others.
             select_idx: an entry that is taken as it is, a range or list of those that count.
-            normalize: make the absolute values of each column add up to 1, over source and target
-                together; by default done, unless rescaled.
+            normalize: make the absolute values of a column add up to 1; done unless rescaled.
             rescale: divide by the largest absolute value instead.
             function_options: of the function, as vnorm_ord.
 
@@ -107,7 +101,7 @@ class SequenceAttributionAggregator(Aggregator):
             raise InputError("normalize and rescale are two scales; ask for one of them")
         scale: ops.Scale = "columns" if normalize is None or normalize else None
         scale = "largest" if rescale else scale
-        unit = {"columns": _SHARE, "largest": "share of the largest", None: None}[scale]
+        unit = {"columns": "share", "largest": "share of the largest", None: None}[scale]
         if not attr.dims:
             if aggregate_fn is None and select_idx is None:
                 return _flat(attr, ops.rescale(attr.tables, scale), unit)
@@ -118,18 +112,11 @@ class SequenceAttributionAggregator(Aggregator):
         default = "vnorm" if attr.dims[-1] == "hidden" else "mean"
         reduction = find_reduction(aggregate_fn or default)
         taken = select_idx if type(select_idx) is int else read_pick("select_idx", select_idx)
-        own = {n: v for n, v in function_options.items() if n in _names(reduction)}
+        own = {n: v for n, v in function_options.items() if n in parameter_names(reduction)}
         tables = ops.reduce_last(attr.tables, partial(reduction, **own), select=taken, scale=scale)
         if len(attr.dims) == 1:
             return _flat(attr, tables, unit)
         return attr.with_tables(tables, dims=attr.dims[:-1])
-
-
-def _names(function: Callable[..., Any]) -> frozenset[str]:
-    try:
-        return frozenset(inspect.signature(function).parameters)
-    except ValueError:  # written in C
-        return frozenset()
 
 
 def _flat(attr: Attributed, tables: ops.Tables, unit: str | None) -> Attributed:
@@ -171,7 +158,7 @@ class ContiguousSpanAggregator(Aggregator):
         if not encoder_length(attr) and not target:
             target = source  # the prompt is the source, and the target begins with it
         groups = (groups_of(len(attr.source), source), groups_of(len(attr.target), target))
-        return _merged(attr, groups, aggregate_fn, "spans", function_options)
+        return merged(attr, groups, aggregate_fn, "spans", function_options)
 
 
 class SubwordAggregator(Aggregator):
@@ -208,7 +195,7 @@ class SubwordAggregator(Aggregator):
         """
         if special_chars is None:
             whole = partition(attr.attribution, "regex", pattern=_WRITTEN)
-            source, target = _sides(attr, whole)
+            source, target = sides(attr, whole)
         else:
             symbols = (special_chars,) if isinstance(special_chars, str) else tuple(special_chars)
             if not any(
@@ -224,8 +211,8 @@ class SubwordAggregator(Aggregator):
                 symbol_words([t.token for t in tokens], symbols, mark_suffixes=is_suffix_symbol)
                 for tokens in (attr.source, attr.target)
             )
-        groups = _chosen(attr, source, target, (aggregate_source, aggregate_target))
-        return _merged(attr, groups, aggregate_fn, "subwords", function_options)
+        groups = chosen_groups(attr, source, target, (aggregate_source, aggregate_target))
+        return merged(attr, groups, aggregate_fn, "subwords", function_options)
 
 
 class StringSplitAggregator(Aggregator):
@@ -264,8 +251,8 @@ class StringSplitAggregator(Aggregator):
             split_tokens([t.token for t in tokens], split_pattern, split_mode)
             for tokens in (attr.source, attr.target)
         )
-        groups = _chosen(attr, source, target, (aggregate_source, aggregate_target))
-        return _merged(attr, groups, aggregate_fn, "split", function_options)
+        groups = chosen_groups(attr, source, target, (aggregate_source, aggregate_target))
+        return merged(attr, groups, aggregate_fn, "split", function_options)
 
 
 class SliceAggregator(Aggregator):
@@ -315,7 +302,7 @@ class SliceAggregator(Aggregator):
 
 
 class PairAggregator(Aggregator):
-    """Combines two outputs of as many tokens, by default the second minus the first."""
+    """Combines two outputs of as many tokens."""
 
     aggregator_name = "pair"
     aggregator_family = "pair"
@@ -346,11 +333,11 @@ class PairAggregator(Aggregator):
                 f"outputs of {sizes[0]} and {sizes[1]} source and target tokens cannot be paired; "
                 "they need as many"
             )
-        function = _of_two(aggregate_fn)
+        function = of_two(aggregate_fn)
         return attr.with_tables(
             ops.pair_tables(attr.tables, paired_attr.tables, function),
-            source=_paired(attr.source, paired_attr.source),
-            target=_paired(attr.target, paired_attr.target),
+            source=paired_tokens(attr.source, paired_attr.source),
+            target=paired_tokens(attr.target, paired_attr.target),
             attribution=combine(attr.attribution, paired_attr.attribution, function),
         )
 
@@ -381,7 +368,7 @@ class UnitAggregator(Aggregator):
 
         Args:
             attr: the output.
-            unit: which; given by the aggregator's name.
+            unit: that of the aggregator's name.
             pattern: of "regex", what a unit looks like.
             aggregate_source: merge source tokens.
             aggregate_target: merge target tokens.
@@ -389,14 +376,14 @@ class UnitAggregator(Aggregator):
             function_options: of the function, as vnorm_ord.
         """
         own = pattern if unit == "regex" else None
-        source, target = _sides(attr, partition(attr.attribution, unit, pattern=own))
-        groups = _chosen(attr, source, target, (aggregate_source, aggregate_target))
-        return _merged(attr, groups, aggregate_fn or "sum", unit, function_options)
+        source, target = sides(attr, partition(attr.attribution, unit, pattern=own))
+        groups = chosen_groups(attr, source, target, (aggregate_source, aggregate_target))
+        return merged(attr, groups, aggregate_fn or "sum", unit, function_options)
 
 
 def _unit_class(name: str) -> type[UnitAggregator]:
-    names = {"aggregator_name": name, "unit": name, "__doc__": UnitAggregator.__doc__}
-    return type(f"{name.capitalize()}Aggregator", (UnitAggregator,), names)
+    fields = {"aggregator_name": name, "unit": name, "__doc__": UnitAggregator.__doc__}
+    return type(f"{name.capitalize()}Aggregator", (UnitAggregator,), fields)
 
 
 _CLASSES: Final = (
@@ -411,100 +398,3 @@ _CLASSES: Final = (
 AGGREGATORS: Final[dict[str, type[Aggregator]]] = {
     one.aggregator_name: one for one in sorted(_CLASSES, key=lambda one: one.aggregator_name)
 }
-
-
-def _sides(attr: Attributed, whole: Partition) -> tuple[Partition, Partition]:
-    """Groups on the token axis as groups of source and of target tokens."""
-    encoder = encoder_length(attr)
-    after = [[place - encoder for place in group] for group in whole if group[0] >= encoder]
-    before = [group for group in whole if group[0] < encoder]
-    return before, after
-
-
-def _chosen(
-    attr: Attributed, source: Partition, target: Partition, wanted: tuple[bool, bool]
-) -> tuple[Partition, Partition]:
-    """Groups of the wanted sides; specials alone, and nothing across the border of the prompt."""
-    encoder, tokens = encoder_length(attr), attr.attribution.tokens
-    special = [place for place, token in enumerate(tokens) if token.part == "special"]
-    edges = {edge for place in special for edge in (place, place + 1)}
-    if not encoder:
-        source = []
-    before = cut(source, edges)
-    after = cut(target, {edge - encoder for edge in edges} | {attr.attr_pos_start})
-    return (
-        before if wanted[0] else [[place] for place in range(len(attr.source))],
-        after if wanted[1] else [[place] for place in range(len(attr.target))],
-    )
-
-
-def _merged(
-    attr: Attributed,
-    groups: tuple[Partition, Partition],
-    aggregate_fn: Function,
-    kind: str,
-    function_options: dict[str, Any],
-) -> Attributed:
-    """The output with one token for each group of source and of target tokens."""
-    encoder = encoder_length(attr)
-    source, target = groups
-    how: Any = aggregate_fn or "absmax"
-    reduction = find_reduction(how)
-    own = {n: v for n, v in function_options.items() if n in _names(reduction)}
-    if own:
-        how = reduction = partial(reduction, **own)
-    home = {place: index for index, group in enumerate(target) for place in group}
-    rows: dict[int, list[int]] = {}
-    for column, place in enumerate(attr.columns):
-        rows.setdefault(home[place], []).append(column)
-    columns = [rows[index] for index in sorted(rows)]
-
-    def step(name: str) -> Callable[..., Tensor]:
-        return find_merging(name, kind=kind, otherwise=aggregate_fn or "absmax")
-
-    tables = ops.merge_tables(
-        attr.tables, ops.Groups(source if encoder else (), target, columns), reduction, step
-    )
-    every = [*(source if encoder else ()), *([encoder + p for p in group] for group in target)]
-    recorded = {*attr.attribution.step_scores}
-    tokens = _joined(attr.target, target)
-    start = home[attr.attr_pos_start]
-    return attr.with_tables(
-        tables,
-        source=_joined(attr.source, source) if encoder else tokens[:start],
-        target=tokens,
-        attr_pos_start=start,
-        attr_pos_end=home[attr.attr_pos_end - 1] + 1,
-        attribution=merge(
-            attr.attribution,
-            every,
-            how,
-            targets=True,
-            aggregates={name: step(name) for name in recorded},
-        ),
-    )
-
-
-def _joined(tokens: Sequence[TokenWithId], groups: Partition) -> list[TokenWithId]:
-    return [
-        tokens[group[0]]
-        if len(group) == 1
-        else TokenWithId("".join(tokens[place].token for place in group), -1)
-        for group in groups
-    ]
-
-
-def _paired(some: Sequence[TokenWithId], others: Sequence[TokenWithId]) -> list[TokenWithId]:
-    return [
-        one if one.token == two.token else TokenWithId(f"{one.token} → {two.token}", -1)
-        for one, two in zip(some, others, strict=True)
-    ]
-
-
-def _of_two(given: Function) -> Callable[[Tensor, Tensor], Tensor]:
-    if given is None:
-        return lambda one, two: two - one
-    if isinstance(given, str):
-        reduction = find_reduction(given)
-        return lambda one, two: reduction(torch.stack([one, two]), 0)
-    return given

@@ -64,13 +64,13 @@ def explain(id: str) -> None:
 
 def register_model_config(
     model_type: str,
-    config: Mapping[str, Any],
+    config: Any,
     overwrite: bool = False,
     allow_partial: bool = False,
 ) -> None:
     """Takes what inseq needs to be told of a model family, and says that it is not needed here.
 
-    Modules and value vectors are found in the network itself, for every family (docs/families.md).
+    Modules and value vectors are found in the network itself, for every family.
 
     Args:
         model_type: name of a model class.

@@ -272,6 +272,38 @@ class AttributionModel(TextMembers, nn.Module):
             move(self.loaded, before)
 
 
+class EncoderDecoderAttributionModel(AttributionModel):
+    """One whose model has an encoder."""
+
+
+class DecoderOnlyAttributionModel(AttributionModel):
+    """One whose model has none."""
+
+
+class HuggingfaceModel(AttributionModel):
+    """One whose model is of transformers, as all are."""
+
+    @staticmethod
+    def load(*args: Any, **kwargs: Any) -> AttributionModel:
+        """A model ready to be attributed; see `load_model`."""
+        return load_model(*args, **kwargs)
+
+
+class HuggingfaceEncoderDecoderModel(HuggingfaceModel, EncoderDecoderAttributionModel):
+    """What `load_model` returns for a model with an encoder."""
+
+
+class HuggingfaceDecoderOnlyModel(HuggingfaceModel, DecoderOnlyAttributionModel):
+    """What `load_model` returns for a model without one."""
+
+
+def _faced(
+    loaded: HuggingFaceModel, method: str | None, options: Mapping[str, Any]
+) -> AttributionModel:
+    kind = HuggingfaceEncoderDecoderModel if loaded.has_encoder else HuggingfaceDecoderOnlyModel
+    return kind(loaded, method, options)
+
+
 def _check_method(name: str, options: Mapping[str, Any]) -> None:
     spec = find_method(name)
     check_options(f"method {name!r}", spec.options, options)
@@ -342,7 +374,7 @@ def load_model(
         loaded = load.load_model(model, device=device, dtype=dtype, **further)
         if tokenizer is not None:
             loaded = replace(loaded, tokenizer=_tokenizer(tokenizer, tokenizer_kwargs))
-        return AttributionModel(loaded, attribution_method, method_options)
+        return _faced(loaded, attribution_method, method_options)
     if (device, dtype) != ("auto", "auto") or model_kwargs:
         raise InputError(
             "device, dtype and model_kwargs are for models that are loaded by name; move or "
@@ -351,7 +383,7 @@ def load_model(
     name = str(model.config.name_or_path or type(model).__name__)
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
-    return AttributionModel(loaded, attribution_method, method_options)
+    return _faced(loaded, attribution_method, method_options)
 
 
 def _tokenizer(given: Any, options: Mapping[str, Any] | None) -> Any:

@@ -51,7 +51,7 @@ def absolute_largest(values: Tensor, dim: int) -> Tensor:
     return values.gather(dim, place).squeeze(dim)
 
 
-def vector_norm(values: Tensor, dim: int, vnorm_ord: float = 2) -> Tensor:
+def vector_norm(values: Tensor, dim: int, vnorm_ord: float | int = 2) -> Tensor:
     """The vector norm, of order `vnorm_ord`."""
     norm = torch.linalg.vector_norm(values.nan_to_num(0.0), ord=vnorm_ord, dim=dim)
     return _where_any(norm, values, dim)
