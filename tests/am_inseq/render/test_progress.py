@@ -13,6 +13,11 @@ def terminal():
     return Console(file=io.StringIO(), width=80, force_terminal=True, _environ={})
 
 
+def written(console):
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def during(console, texts, calls, **kwargs):
     """What stands on the screen after the calls, and after the end."""
     with progress_bar(texts, console=console, **kwargs) as report:
@@ -21,9 +26,9 @@ def during(console, texts, calls, **kwargs):
         live = console._live_stack[-1] if console._live_stack else None
         shown = ""
         if live is not None:
-            copy = Console(file=io.StringIO(), width=80)
-            copy.print(live.get_renderable())
-            shown = copy.file.getvalue()
+            screen = Console(file=io.StringIO(), width=80)
+            screen.print(live.get_renderable())
+            shown = written(screen)
     return shown
 
 
@@ -56,7 +61,7 @@ def test_plain_progress_is_one_bar_over_all():
 def test_nothing_is_drawn_when_silent_or_not_on_a_terminal(console, enabled):
     during(console, 2, [(0, "attributing", 1, 2)], enabled=enabled)
 
-    assert console.file.getvalue() == ""
+    assert written(console) == ""
 
 
 def test_bars_nest_in_the_bars_of_others():
@@ -66,5 +71,5 @@ def test_bars_nest_in_the_bars_of_others():
         during(console, 1, [(0, "attributing", 1, 2)])
         outer.advance(outer.task_ids[0])
 
-    assert "dataset" in console.file.getvalue()
+    assert "dataset" in written(console)
     assert not console._live_stack
