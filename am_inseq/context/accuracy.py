@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from am_inseq.context.result import AttributeContextOutput
-from am_inseq.context.sensitivity import select
+from am_inseq.context.selection import select
 from am_inseq.context.template import Range
 from am_inseq.errors import InputError
 
