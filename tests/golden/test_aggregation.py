@@ -44,7 +44,7 @@ def given(args: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def made(label: str, which: str = "raw"):
+def made(label: str, which: str = "raw") -> Any:
     method = label.partition("-")[2]
     return sequence_of(loaded(label)[which], method, DIMS[method])
 
