@@ -18,6 +18,7 @@ def spelled(view: View, texts: Passage) -> tuple[View, Passage]:
 
     Positions of spans and generated tokens follow. Without such spans both come back as they are.
     """
+    view = _tidy(view)
     for part in ("prompt", "continuation"):
         for span in sorted((s for s in view.spans if s.part == part), key=_start, reverse=True):
             text = texts.prompt if part == "prompt" else texts.continuation
@@ -26,6 +27,22 @@ def spelled(view: View, texts: Passage) -> tuple[View, Passage]:
                 text = text[: span.start] + span.text + text[span.end :]
                 texts = replace(texts, **{part: text})
     return view, texts
+
+
+def _tidy(view: View) -> View:
+    """Labels without the space that the second token begins with."""
+    if not any(_DIFFERS in one.text for one in (*view.spans, *view.targets)):
+        return view
+    return replace(
+        view,
+        spans=tuple(replace(one, text=_single(one.text)) for one in view.spans),
+        targets=tuple(replace(one, text=_single(one.text)) for one in view.targets),
+    )
+
+
+def _single(text: str) -> str:
+    first, differs, second = text.partition(_DIFFERS)
+    return f"{first}{differs}{second.removeprefix(' ')}" if differs else text
 
 
 def _moved(view: View, changed: ViewSpan) -> View:

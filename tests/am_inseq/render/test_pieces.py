@@ -61,8 +61,8 @@ def test_where_two_texts_differ_both_are_shown(make_view):
         replace(span, text="he → she") if span.text == "he" else span for span in view.spans
     )
 
-    targets = (replace(view.targets[0], text=" home → away"),)
-    spans = (*spans[:-1], replace(spans[-1], text=" home → away"))
+    targets = (replace(view.targets[0], text=" home →  away"),)
+    spans = (*spans[:-1], replace(spans[-1], text=" home →  away"))
     changed, texts = spelled(replace(view, spans=spans, targets=targets), passage(view))
     before, after = pieces(changed, texts)
 
