@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import torch
 from models import make, text
+from rendering import rows as rendering_rows
 from rich.console import Console
 from rich.table import Table
 from rows import Row, needed_operations, rows_for
@@ -306,6 +307,9 @@ def main() -> int:
     disagree = tell(every, console)
     for line in grown:
         console.print(line)
+    if not arguments.methods:
+        for what, theirs, ours in rendering_rows():
+            console.print(f"{what}: inseq {theirs}, am_inseq {ours}")
     if arguments.json:
         rows = [dict(zip(HEADS, one.cells, strict=True)) for one in every]
         arguments.json.write_text(json.dumps(rows, indent=1))
