@@ -7,6 +7,7 @@ import importlib
 import math
 from typing import Any
 
+import pandas
 import pytest
 import torch
 from hypothesis import given
@@ -400,7 +401,6 @@ def test_outputs_are_equal_within_rounding_and_not_by_their_first_sequences():
 
 
 def test_dictionaries_keep_tokens_that_occur_twice_and_fit_pandas():
-    pandas = pytest.importorskip("pandas")
     raw = copy.deepcopy(ENCODER)
     raw["source"][2] = ["A", 7]
 

@@ -107,8 +107,8 @@ def test_the_attributed_function_is_the_user_s_own(model):
 
 
 def test_classes_are_those_of_the_page(model):
-    assert isinstance(model, torch.nn.Module)
-    assert isinstance(model, inseq.AttributionModel)
+    assert issubclass(type(model), torch.nn.Module)
+    assert issubclass(type(model), inseq.AttributionModel)
     assert type(model) is inseq.HuggingfaceEncoderDecoderModel
     assert issubclass(type(model), inseq.EncoderDecoderAttributionModel)
     assert issubclass(type(model), inseq.HuggingfaceModel)
