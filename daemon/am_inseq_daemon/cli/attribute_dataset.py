@@ -48,6 +48,7 @@ def add_parser(commands: Commands) -> None:
         help="what made the model say it, for a whole dataset",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
+        usage="am-inseq attribute-dataset --dataset NAME --input COLUMN [FLAG ...]",
     )
     add_flags(parser, GROUPS)
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of a generated text")
