@@ -7,7 +7,6 @@ import importlib
 import math
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -401,20 +400,21 @@ def test_outputs_are_equal_within_rounding_and_not_by_their_first_sequences():
 
 
 def test_dictionaries_keep_tokens_that_occur_twice_and_fit_pandas():
+    pandas = pytest.importorskip("pandas")
     raw = copy.deepcopy(ENCODER)
     raw["source"][2] = ["A", 7]
 
     found = output(granular(raw)).get_scores_dicts()[0]
-    frame = pd.DataFrame(found["source_attributions"])
+    frame = pandas.DataFrame(found["source_attributions"])
 
     assert list(frame.columns) == [(1, "Ġx"), (2, "y"), (3, "</s>")]
     assert list(frame.index) == [(0, "A"), (1, "Ġb"), (2, "A"), (3, "</s>")]
     flat = granular(raw).aggregate()
     assert frame.to_numpy() == pytest.approx(flat.source_attributions.numpy())
-    target = pd.DataFrame(found["target_attributions"])
+    target = pandas.DataFrame(found["target_attributions"])
     assert target.shape == (4, 3)
     assert target.isna().sum().sum() == 6
-    scores = pd.DataFrame(found["step_scores"])
+    scores = pandas.DataFrame(found["step_scores"])
     assert list(scores.index) == ["probability", "entropy"]
     assert scores.loc["entropy"].tolist() == [1, 2, 4]
     with pytest.raises(InputError, match="aggregate them first"):
