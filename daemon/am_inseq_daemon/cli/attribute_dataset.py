@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from am_inseq_daemon.cli.arguments import Commands
 
 _DESCRIPTION: Final = """\
-Attribute every text of a dataset. Runs in this process, or in one for each of several devices.
-Results are committed to a folder as they are there; the same command goes on after any kill. Every
-flag can be written with dashes too."""
+Attribute every text of a dataset. Runs in this process, or in one for each of
+several devices. Results are committed to a folder as they are there; the same
+command goes on after any kill. Every flag can be written with dashes too."""
 _EXAMPLES: Final = """\
 examples:
-  am-inseq attribute-dataset --dataset prompts.jsonl --input text --output-dir results
-  am-inseq attribute-dataset -d prompts.csv -in prompt -gen answer --without-input \\
-    --save-path results.parquet --viz-path results.html
-  am-inseq attribute-dataset -d text --files sentences.txt -in text -m demo/en-fr -o out.json
+  am-inseq attribute-dataset -d prompts.jsonl -in text --output-dir results
+  am-inseq attribute-dataset -d prompts.csv -in prompt -gen answer \\
+    --without-input --save-path results.parquet --viz-path results.html
+  am-inseq attribute-dataset -d text --files sentences.txt -in text \\
+    -m demo/en-fr -o out.json
 
 exit code 4: done, but some rows failed; --retry-failed runs those again"""
 _SHOWN: Final = 5
@@ -47,6 +48,7 @@ def add_parser(commands: Commands) -> None:
         help="what made the model say it, for a whole dataset",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
+        usage="am-inseq attribute-dataset --dataset NAME --input COLUMN [FLAG ...]",
     )
     add_flags(parser, GROUPS)
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of a generated text")
