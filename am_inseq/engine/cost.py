@@ -14,6 +14,7 @@ from am_inseq.core.evaluation import (
     Steps,
 )
 from am_inseq.core.task import Task
+from am_inseq.core.variants import Moved, Placed
 from am_inseq.engine.run import answer_with_zeros, passes, run
 
 
@@ -47,7 +48,9 @@ def count_tokens(steps: Steps[Any], task: Task) -> tuple[int, int]:
         nonlocal forward, backward
         rows = asked.ahead if isinstance(asked, Progress) else passes(asked, task)
         forward += rows * length
-        if isinstance(asked, Contributions | SiteContributions):
+        if isinstance(asked, Contributions) and asked.own:
+            backward += sum(_behind(variant, task) for variant in asked.variants)
+        elif isinstance(asked, Contributions | SiteContributions):
             backward += rows * int(task.targets.sum())
         if isinstance(asked, Run):
             backward += asked.backwards * length
@@ -55,3 +58,11 @@ def count_tokens(steps: Steps[Any], task: Task) -> tuple[int, int]:
 
     run(steps, answer)
     return forward, backward
+
+
+def _behind(variant: Moved | Placed, task: Task) -> int:
+    """Backward tokens of a variant whose gradients are wanted at the tokens it moves alone."""
+    moved = variant.tokens if isinstance(variant, Moved) else None
+    first = min(moved, default=len(task.ids)) if moved is not None else 0
+    start = first if first >= task.encoder else 0
+    return int((task.targets > first).sum()) * (int(task.targets[-1]) - start)

@@ -16,7 +16,7 @@ from am_inseq.engine.folding import Fold
 from am_inseq.engine.memory import Budget
 from am_inseq.engine.state import Evaluator
 
-_ENOUGH: Final = 32  # vectors that make products large enough
+_ENOUGH: Final = 8  # vectors that make products large enough
 
 
 def add_suffixes(evaluator: Evaluator, fold: Fold, budget: Budget) -> None:

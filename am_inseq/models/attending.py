@@ -121,6 +121,8 @@ def _attended(  # noqa: PLR0913 - torch's own signature
         )
     if enable_gqa:
         key, value = (_repeated(one, query.shape[1]) for one in (key, value))
+    elif key.shape[:2] != query.shape[:2]:  # Falcon's heads share one key
+        key, value = (one.expand(*query.shape[:2], -1, -1) for one in (key, value))
     if is_causal:
         attn_mask = query.new_ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
     scale = query.shape[-1] ** -0.5 if scale is None else scale

@@ -78,6 +78,20 @@ def test_heads_that_share_keys_and_values_share_their_gradients(ours):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_heads_may_share_one_key_as_falcons_do(ours):
+    inputs = given(heads=1)
+    vector = torch.randn(ROWS, HEADS, QUERIES, WIDTH)
+
+    plain = scaled_dot_product_attention(*inputs)
+    expected = torch.autograd.grad(plain, inputs, vector)
+    with attention_in_batches():
+        out = scaled_dot_product_attention(*inputs)
+    found = torch.autograd.grad(out, inputs, vector)
+
+    assert ours
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_only_wanted_gradients_are_computed(monkeypatch):
     wanted = list[tuple[bool, ...]]()
     honest = attending._back
