@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from am_inseq.render.consoles import theme_of
 from am_inseq_daemon.cli.backend import default_model
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_error, write_line
+from am_inseq_daemon.cli.consoles import output_console, write_error, write_line
 from am_inseq_daemon.cli.dataset_flags import GROUPS, NAMES
 from am_inseq_daemon.cli.failure import ExitCode, Failure
 from am_inseq_daemon.cli.flags import add_flags
@@ -25,15 +26,17 @@ if TYPE_CHECKING:
     from am_inseq_daemon.cli.arguments import Commands
 
 _DESCRIPTION: Final = """\
-Attribute every text of a dataset. Runs in this process, or in one for each of several devices.
-Results are committed to a folder as they are there; the same command goes on after any kill. Every
-flag can be written with dashes too."""
+Attribute every text of a dataset. Runs in this process, or in one for each of
+several devices. Results are committed to a folder as they are there; the same
+command goes on after any kill. Every flag can be written with dashes too."""
 _EXAMPLES: Final = """\
 examples:
-  am-inseq attribute-dataset --dataset prompts.jsonl --input text --output-dir results
-  am-inseq attribute-dataset -d prompts.csv -in prompt -gen answer --without-input \\
-    --save-path results.parquet --viz-path results.html
-  am-inseq attribute-dataset -d text --files sentences.txt -in text -m demo/en-fr -o out.json
+  am-inseq attribute-dataset --dataset prompts.jsonl --input text \\
+    --output-dir results
+  am-inseq attribute-dataset -d prompts.csv -in prompt -gen answer \\
+    --without-input --save-path results.parquet --viz-path results.html
+  am-inseq attribute-dataset -d text --files sentences.txt -in text \\
+    -m demo/en-fr -o out.json
 
 exit code 4: done, but some rows failed; --retry-failed runs those again"""
 _SHOWN: Final = 5
@@ -47,6 +50,7 @@ def add_parser(commands: Commands) -> None:
         help="what made the model say it, for a whole dataset",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
+        usage="am-inseq attribute-dataset --dataset NAME --input COLUMN [FLAG ...]",
     )
     add_flags(parser, GROUPS)
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="of a generated text")
@@ -91,6 +95,11 @@ def request(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in NAMES if name in arguments}
     if "dataset_name" not in given:
         raise Failure("there is no dataset; name a file, a folder or an id as --dataset")
+    if "input_text_field" not in given and "input" not in given.get("dataset_fields", {}):
+        raise Failure(
+            "no column is named for the input; give it as --input (the lines of a text file are "
+            "the column 'text')"
+        )
     given.setdefault("model_name_or_path", default_model())
     if arguments.max_new_tokens is not None:
         if arguments.max_new_tokens < 1:
@@ -123,7 +132,7 @@ def _show(found: DatasetAttributions, arguments: argparse.Namespace, console: Co
     shown: list[DatasetRow] = list(
         itertools.islice((row for row in found if row.error is None), _SHOWN)
     )
-    layout = Layout(width=console.width, theme=theme_for(console, arguments.theme))
+    layout = Layout(width=console.width, theme=theme_of(console, arguments.theme))
     for row in shown:
         attribution = row.attribution
         texts = Passage(prompt=attribution.prompt, continuation=attribution.continuation)

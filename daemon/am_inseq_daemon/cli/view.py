@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_line
+from am_inseq.render.consoles import theme_of
+from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.document import finite
 from am_inseq_daemon.cli.failure import ExitCode, Failure
 from am_inseq_daemon.cli.saving import destination
@@ -188,5 +189,5 @@ def _show_context(found: AttributeContextOutput, arguments: argparse.Namespace) 
         _write_page(context_html(page_of(found)), Path(arguments.html) if arguments.html else None)
     else:
         console = output_console(is_plain=arguments.no_color)
-        print_context(console, page_of(found), theme=theme_for(console, arguments.theme))
+        print_context(console, page_of(found), theme=theme_of(console, arguments.theme))
     return ExitCode.OK
