@@ -102,7 +102,8 @@ def _each(
 def _paired(one: Token, other: Token) -> Token:
     if _label(one) == _label(other):
         return one
-    piece, text = (f"{getattr(one, n)} → {getattr(other, n)}" for n in ("piece", "text"))
+    second = other.text.removeprefix(" ") or other.text
+    piece, text = f"{one.piece} → {other.piece}", f"{one.text} → {second}"
     return replace(one, id=MERGED, piece=piece, text=text)
 
 
