@@ -181,7 +181,7 @@ class Measured:
         found = self.differences
         if found is None:
             return False
-        return found[1] > 1e-4 or (found[0] > 1e-5 and not self.row.apart)
+        return found[1] > 1e-4 or (found[0] > self.row.within and not self.row.apart)
 
     @property
     def cells(self) -> list[str]:

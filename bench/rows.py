@@ -26,6 +26,7 @@ class Row:
         backwards: backward passes a target.
         goal: the ratio to reach, from the design's last section.
         apart: why the scores of the two libraries need not agree; "" where they must.
+        within: how far the normalised scores may be apart.
         layers: how many blocks are attributed, all of them by one call here.
     """
 
@@ -40,6 +41,7 @@ class Row:
     backwards: float = 1
     goal: float | None = None
     apart: str = ""
+    within: float = 1e-5
     layers: int | None = None
 
     @property
@@ -64,7 +66,8 @@ class Row:
 def rows_for(shape: str, *, full: bool = False) -> list[Row]:
     """The rows of one shape; reduced where inseq would take more than five minutes unless `full`."""
     if shape.startswith("t5"):
-        return [Row(shape, "value_zeroing", forwards=32, backwards=0, goal=20.0)]
+        # inseq rounds 1 - cos in float32; the goldens say by how much
+        return [Row(shape, "value_zeroing", forwards=32, backwards=0, goal=20.0, within=2e-5)]
     if shape == "gpt2-small":
         return [
             Row(

@@ -77,7 +77,7 @@ class AttributeDatasetArgs:
         attribution_selectors: indices that each aggregator is kept to, in what `save_path` names.
         attribution_aggregators: how a token's values become one there; None: as they are.
         normalize_attributions: let what is attributed to a token sum to 1 there.
-        rescale_attributions: let it sum to the number of attributed tokens there.
+        rescale_attributions: divide by the largest absolute value there.
         model_kwargs: what transformers takes when it loads the model.
         tokenizer_kwargs: the same for the tokenizer.
         generation_kwargs: how texts are generated.

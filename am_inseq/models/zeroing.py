@@ -25,6 +25,7 @@ from am_inseq.core.units import resolve
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.caches import tensors_of
 from am_inseq.models.halves import Halves
+from am_inseq.models.packed import precision
 from am_inseq.models.prefix import shared_cache
 from am_inseq.models.probabilities import Site, Stack, as_rows, intercepted
 from am_inseq.models.probe import close
@@ -249,7 +250,7 @@ class ReadBlocks:
             for handle in handles:
                 handle.remove()
         whole = self._whole.encoded[0] if side == "encoder" else self._whole.last[:, start:]
-        if not close(clean.last, whole, whole.dtype):
+        if not close(clean.last, whole, precision(self._halves.network)):
             raise UnsupportedError(
                 f"the {side} of the family {self._halves.network.config.model_type!r} does not "
                 "give on its own what it gives in the whole network, so its blocks cannot be run "

@@ -171,16 +171,21 @@ def test_what_the_template_has_around_the_output_must_be_there():
 
 
 def test_a_contextless_prefix_is_read_before_the_same_tokens():
+    many = {"context_sensitivity_std_threshold": None, "context_sensitivity_topk": 3}
     found = run(
-        **{**RELEASE_NOTES, "input_current_text": "His colleagues asked him"},
+        **{**RELEASE_NOTES, **many, "input_current_text": "His colleagues asked him"},
         output_current_text="the hospital.",
         output_template="to come to {current}",
         contextless_output_current_text="to come to {current}",
     )
     same = run(
-        **{**RELEASE_NOTES, "input_current_text": "His colleagues asked him to come to"},
+        **{**RELEASE_NOTES, **many, "input_current_text": "His colleagues asked him to come to"},
         output_current_text="the hospital.",
     )
+    assert len(found.cci_scores) == 3
+    for one, other in zip(found.cci_scores, same.cci_scores, strict=True):
+        assert one.contextless_output == other.contextless_output
+        assert (one.contextless_output or "").count("to come to") == 1
     assert found.cti_scores == pytest.approx(same.cti_scores, abs=1e-5)
     assert cues(found) == cues(same)
 

@@ -6,6 +6,8 @@ import json
 import math
 import statistics
 import warnings
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from am_inseq.context.alignment import best_point
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.dialogue import TerminalDialogue, ask_for_context, ask_for_token, confirm
+from am_inseq.context.files import visualize_attribute_context, write_files
 from am_inseq.context.page import page_of
 from am_inseq.context.result import AttributeContextOutput, CCIOutput
 from am_inseq.context.selection import select, threshold
@@ -269,6 +272,30 @@ def test_the_page_points_out_targets_and_cues_also_without_known_ranges():
     assert page.cues == page.targets == "std λ=1.00"
     with pytest.raises(InputError, match="add_output_info"):
         page_of(output(info=None))
+
+
+def test_showing_a_result_changes_nothing_that_is_saved(tmp_path, capsys):
+    found = output()
+    paths = [str(tmp_path / name) for name in ("before.json", "after.json")]
+    args = AttributeContextArgs(**TEXTS, save_path=paths[0])
+    write_files(found, args)
+
+    for _ in range(2):
+        visualize_attribute_context(found, viz_path=str(tmp_path / "a.html"))
+    write_files(found, replace(args, save_path=paths[1]))
+
+    before, after = (Path(path).read_text() for path in paths)
+    assert before == after
+    assert json.loads(after)["cci_scores"][0]["input_context_scores"] == [0.5, -0.25]
+    assert "Input context" in capsys.readouterr().out
+
+
+def test_a_page_is_made_where_no_attributed_function_was_given():
+    assert AttributeContextArgs(**TEXTS).attributed_fn is None
+    page = visualize_attribute_context(output(), show_viz=False, return_html=True)
+    assert page is not None
+    assert page.startswith("<!doctype html>")
+    assert "None" not in page
 
 
 def test_tokens_of_one_character_stand_together():

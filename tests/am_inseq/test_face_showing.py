@@ -58,8 +58,13 @@ def translation():
     return run("t5")
 
 
+def show_every_axis(result):
+    return result.show(do_aggregation=False)
+
+
 @pytest.mark.parametrize(
-    "show", [show_attributions, show_granular_attributions, show_token_attributions]
+    "show",
+    [show_attributions, show_granular_attributions, show_token_attributions, show_every_axis],
 )
 @pytest.mark.parametrize("result", ["saliency", "attention", "translation"])
 def test_nothing_raises_in_a_terminal_and_nothing_is_too_wide(
@@ -110,6 +115,20 @@ def test_pages_are_returned_and_nothing_is_printed_when_asked(saliency, capsys, 
     assert figure._repr_html_().startswith("<iframe srcdoc=")
     figure.save(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text("utf-8") == page
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["show", "show_granular", "show_tokens"])
+def test_every_view_gives_its_figure_and_its_page(attention, name, capsys):
+    for result in (attention, attention[0]):
+        show = getattr(result, name)
+        figure = show(display=False, return_figure=True)
+        page = show(display=False, return_html=True)
+
+        assert isinstance(figure, Figure)
+        assert figure.html == page
+        assert page.startswith("<!doctype html>")
+        assert "np.float" not in page
     assert capsys.readouterr().out == ""
 
 

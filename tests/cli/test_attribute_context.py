@@ -153,6 +153,10 @@ def test_every_flag_of_inseq_is_there_in_both_spellings(asked):
         (("--input_current_text", "a", "--attribution_std_threshold", "x"), "takes a number"),
         (("--input_current_text", "a", "--json", "--show_intermediate_outputs"), "one document"),
         (
+            ("--input_current_text", "a", "--input_context_text", "b", "--device", "abacus"),
+            "no device is named 'abacus'",
+        ),
+        (
             ("--input_current_text", "a", "--input_context_text", "b", "-a", "salience"),
             "did you mean 'saliency'",
         ),

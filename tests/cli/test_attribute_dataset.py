@@ -38,7 +38,7 @@ INSEQS = [
     ("tokenizer_kwargs", (), ['{"a": 1}'], {"a": 1}),
     ("generation_kwargs", (), ['{"a": 1}'], {"a": 1}),
     ("attribution_kwargs", (), ['{"a": 1}'], {"a": 1}),
-    ("attribute_target", (), [], True),
+    ("attribute_target", ("--do_prefix_attribution", "--do-prefix-attribution"), [], True),
     ("generate_from_target_prefix", (), [], True),
     ("step_scores", (), ["x", "y"], ["x", "y"]),
     ("output_step_attributions", (), [], True),

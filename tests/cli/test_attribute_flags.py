@@ -25,7 +25,7 @@ SHORT = {
     "-e": "end_pos", "-v": "verbose", "-vv": "very_verbose", "-m": "model_name_or_path",
     "-a": "attribution_method", "--dev": "device", "-fn": "attributed_fn",
     "--model": "model_name_or_path", "--method": "attribution_method", "--score": "attributed_fn",
-    "--output": "save_path",
+    "--output": "save_path", "--do_prefix_attribution": "attribute_target",
 }  # fmt: skip
 
 

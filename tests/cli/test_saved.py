@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from rich.cells import cell_len
 
+from am_inseq.face.files import load_output
 from am_inseq_daemon.cli.saving import ENDINGS
 
 PROMPT = "hello world the cat"
@@ -213,6 +214,33 @@ def test_what_attribute_context_saved_is_converted(cli, tiny, folder):
     )
     assert refused.code == 2
     assert ".json, .html or .htm" in refused.sentence
+
+
+def test_aggregate_output_aggregates_the_file(cli, tiny, folder):
+    asked = ("attribute", PROMPT, "--no-daemon", "--model", tiny, "--target", " sat", "--hide")
+    whole, flat = folder / "whole.json", folder / "flat.json"
+
+    assert cli(*asked, "-o", str(whole)).code == 0
+    assert cli(*asked, "-o", str(flat), "--aggregate_output").code == 0
+
+    one, other = load_output(whole)[0], load_output(flat)[0]
+    assert (len(one.dims), other.dims) == (1, ())
+    assert other == one.aggregate(normalize=False)
+
+
+@pytest.mark.parametrize(("flag", "of_column"), [("normalize", sum), ("rescale", max)])
+def test_scaling_needs_no_selectors_to_be_shown_and_written(cli, tiny, folder, flag, of_column):
+    path = folder / f"{flag}.json"
+    texts = ("attribute", PROMPT, "--no-daemon", "--model", tiny, "--target", " sat")
+
+    ran = cli(*texts, f"--{flag}_attributions", "-o", str(path), "--json")
+
+    assert ran.code == 0, ran.err
+    (printed,) = documents(ran.out)
+    written = load_output(path)[0].target_attributions
+    assert written is not None
+    assert of_column(written[:, 0].nan_to_num(0.0).tolist()) == pytest.approx(1, abs=1e-4)
+    assert of_column(printed["values"][0]) == pytest.approx(1, abs=1e-4)
 
 
 def test_what_was_aggregated_is_shown_and_written(cli, tiny, folder):

@@ -27,7 +27,8 @@ GROUPS: Final[Groups] = {
         Flag("attribution_kwargs", "json", "JSON: options of the method and of the scores"),
         Flag("start_pos", "count", "first explained position on the decoder's tokens", ("-s",)),
         Flag("end_pos", "count", "one past the last", ("-e",)),
-        Flag("attribute_target", "on", "score what was generated before, too (default)"),
+        Flag("attribute_target", "on", "score what was generated before, too (default)",
+             ("--do_prefix_attribution", "--do-prefix-attribution")),  # as inseq's README calls it
         Flag("include_eos_baseline", "flag", "baselines replace end tokens too", ("--eos",)),
         Flag("batch_size", "count", "taken for inseq's sake; scores never depend on it", ("-bs",)),
     ),
@@ -35,7 +36,7 @@ GROUPS: Final[Groups] = {
         Flag("attribution_aggregators", "words", "in place of the method's: mean, sum, vnorm, …"),
         Flag("attribution_selectors", "counts", "the index that each aggregator is kept to"),
         Flag("normalize_attributions", "flag", "what is attributed to a token sums to 1"),
-        Flag("rescale_attributions", "flag", "it sums to the number of tokens"),
+        Flag("rescale_attributions", "flag", "the largest value is 1"),
     ),
     "the model": (
         Flag("model_name_or_path", "text", "demo/lm, demo/en-fr, a folder or a hub id",

@@ -42,7 +42,8 @@ GROUPS: Final[Groups] = {
         Flag("attribution_kwargs", "json", "JSON: options of the method and of the scores"),
         Flag("start_pos", "count", "first explained position on the decoder's tokens", ("-s",)),
         Flag("end_pos", "count", "one past the last", ("-e",)),
-        Flag("attribute_target", "flag", "score what an encoder-decoder wrote before, too"),
+        Flag("attribute_target", "flag", "score what an encoder-decoder wrote before, too",
+             ("--do_prefix_attribution", "--do-prefix-attribution")),  # as inseq's README calls it
         Flag("include_eos_baseline", "flag", "baselines replace end tokens too", ("--eos",)),
         Flag("generate_from_target_prefix", "flag", "let the model go on from --generated"),
         Flag("generation_kwargs", "json", "JSON: how texts are generated"),
@@ -73,7 +74,7 @@ GROUPS: Final[Groups] = {
         Flag("attribution_aggregators", "words", "for inseq's JSON: mean, sum, vnorm, …"),
         Flag("attribution_selectors", "counts", "the index that each aggregator is kept to"),
         Flag("normalize_attributions", "flag", "what is attributed to a token sums to 1 there"),
-        Flag("rescale_attributions", "flag", "it sums to the number of tokens there"),
+        Flag("rescale_attributions", "flag", "the largest value is 1 there"),
         Flag("aggregate_output", "flag", "aggregate by the method's default there"),
         Flag("output_step_attributions", "flag", "keep one object for each token there"),
     ),

@@ -130,6 +130,18 @@ def test_eight_bit_models_are_close_to_the_whole_ones_and_quiet(folder, caplog):
     assert not [r for r in caplog.records if r.name.startswith("bitsandbytes")]
 
 
+def test_values_of_eight_bit_models_are_zeroed(folder):
+    """Its blocks alone give what they give in the whole network up to half precision."""
+    full = load_model(folder, dtype="float32")
+    packed = load_model(folder, dtype="float32", model_kwargs={"load_in_8bit": True})
+    assert packed.network.dtype == torch.float32
+    asked = replace(ASKED, method="value_zeroing")
+
+    ours, theirs = attribute(packed, asked), attribute(full, asked)
+
+    assert _agreement(ours.values, theirs.values) > 0.97
+
+
 def test_a_packed_model_stays_where_it_is_for_a_call(folder, monkeypatch):
     model = load_face(folder, "saliency", model_kwargs={"load_in_4bit": True})
     monkeypatch.setattr("am_inseq.models.load.pick_device", lambda name: name)
