@@ -13,11 +13,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --silent --no-fund --no-audit
 
-.PHONY: help install install-dev demo test fast-test lint fix generate bench bench-full conformance demo-accuracy pecore-accuracy clean
+.PHONY: help install install-dev install-gpu install-dev-gpu poetry-download demo test fast-test lint fix generate bench bench-full conformance demo-accuracy pecore-accuracy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "also: make fast-test, lint, fix, generate, bench, bench-full, conformance, demo-accuracy, pecore-accuracy, install, install-dev, clean"
+	@echo "also: make fast-test, lint, fix, generate, bench, bench-full, conformance, demo-accuracy, pecore-accuracy, install, install-gpu, install-dev, clean"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,6 +51,12 @@ vscode-extension/node_modules/.installed: $(VENV)/.installed-dev vscode-extensio
 install: $(VENV)/.installed
 
 install-dev: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
+
+install-gpu install-dev-gpu:
+	@$(MAKE) --no-print-directory $(@:-gpu=) TORCH_INDEX=https://download.pytorch.org/whl/cu128
+
+poetry-download:
+	@echo "Poetry is not needed: make install uses Python's own venv and pip"
 
 demo: $(VENV)/.installed
 	@$(OFFLINE) $(BIN)/python -m am_inseq_daemon.cli.demo

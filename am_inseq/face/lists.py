@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from am_inseq.core.names import VERSION
@@ -49,17 +50,25 @@ def explain(id: str) -> None:
     """
     known = (*METHODS, *SCORES, *AGGREGATORS, *REDUCTIONS)
     if id in METHODS:
-        text = inspect.getdoc(METHODS[id].run)
+        text = f"{_doc(METHODS[id].run)}\n\nReference: {METHODS[id].source}"
     elif id in SCORES:
-        text = inspect.getdoc(SCORES[id].measure)
+        text = _doc(SCORES[id].measure)
     elif id in AGGREGATORS:
         aggregator = AGGREGATORS[id]
-        text = f"{inspect.getdoc(aggregator)}\n\n{inspect.getdoc(aggregator.apply)}"
+        text = f"{inspect.getdoc(aggregator)}\n\n{_doc(aggregator.apply)}"
     elif id in REDUCTIONS:
         text = inspect.getdoc(REDUCTIONS[id])
     else:
         raise UnknownNameError("method, score, aggregator or aggregation function", id, known)
     sys.stdout.write(f"{text}\n")
+
+
+def _doc(function: Callable[..., Any]) -> str:
+    """The docstring, without the first argument, which is not the reader's to give."""
+    text = f"{inspect.getdoc(function)}\n"
+    first = next(iter(inspect.signature(function).parameters), "")
+    text = re.sub(rf"(?m)^    {first}: .*\n(?:     .*\n)*", "", text, count=1)
+    return re.sub(r"(?m)^Args:\n\n", "", text).rstrip()
 
 
 def register_model_config(

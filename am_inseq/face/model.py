@@ -30,6 +30,7 @@ from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.render.progress import Report, progress_bar
 from am_inseq.request import find_method
 
+_OF_LOADING: Final = ("load_in_8bit", "load_in_4bit", "quantization_config", "device_map")
 _OWN_NAMES: Final = (*CONTRAST_NAMES, "internal_batch_size")
 _STAYS: Final = (
     "device was not used: the model is quantised or spread over several devices and stays where it "
@@ -324,6 +325,16 @@ def _check_method(name: str, options: Mapping[str, Any]) -> None:
     check_options(f"method {name!r}", spec.options, options)
 
 
+def _check_places(options: Mapping[str, Any]) -> None:
+    """Refuses what belongs to the loading of a model among the options of its method."""
+    misplaced = next((name for name in options if name in _OF_LOADING), None)
+    if misplaced is not None:
+        raise InputError(
+            f"{misplaced} says how a model is loaded and is no option of a method; give it as "
+            f"model_kwargs={{{misplaced!r}: {options[misplaced]!r}}}"
+        )
+
+
 def _own_names() -> set[str]:
     """Keywords that are taken before options are told apart."""
     return {*inspect.signature(AttributionModel.attribute).parameters, *_OWN_NAMES}
@@ -389,6 +400,7 @@ def load_model(
     """
     if framework not in ("transformers", "hf_transformers"):
         raise UnknownNameError("framework", framework, ("transformers",))
+    _check_places(method_options)
     if attribution_method is not None:
         _check_method(attribution_method, method_options)
     if isinstance(model, str):
@@ -404,7 +416,7 @@ def load_model(
             "yourself before it is given"
         )
     place = load.pick_device(device)
-    name = str(model.config.name_or_path or type(model).__name__)
+    name = load.name_of(model)
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
     if device != "auto" and not _same_place(place, loaded.device):

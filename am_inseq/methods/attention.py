@@ -17,6 +17,7 @@ from am_inseq.core.units import read_pick
 from am_inseq.errors import InputError, UnknownNameError
 
 _AGGREGATES: Final[dict[str, Callable[[Tensor, int], Tensor]]] = {
+    "average": torch.mean,
     "mean": torch.mean,
     "max": torch.amax,
     "min": torch.amin,
@@ -48,9 +49,9 @@ def attention(
         layers: which layers, of those that attend: None for all, a number, a (start, end) tuple
             with the end excluded, or a list; negative numbers count from the end.
         heads: which heads, in the same forms.
-        aggregate_heads_fn: how heads become one: mean (None), max, min, sum, or a function of a
-            tensor and a dimension.
-        aggregate_layers_fn: how layers then become one, in the same forms.
+        aggregate_heads_fn: how heads become one, after layers did: mean or average (None), max,
+            min, sum, or a function of a tensor and a dimension.
+        aggregate_layers_fn: how layers become one, in the same forms.
 
     Returns:
         "weight": (target, token) aggregated weight; from 0 to 1, but for sum; "attention": (target,
@@ -65,7 +66,7 @@ def attention(
     by_layers = _aggregate("aggregate_layers_fn", aggregate_layers_fn)
     yield from tell_unused_score("attention", task.score.spec.name)
     maps = yield from attentions(read_pick("layers", layers), read_pick("heads", heads))
-    weight = by_layers(by_heads(maps.rows)) * task.free
+    weight = by_heads(by_layers(maps.rows.transpose(-1, -2))) * task.free
     blocks = {
         "weight": Block(weight, ("target", "token")),
         "attention": Block(maps.rows, ("target", "token", "layer", "head")),

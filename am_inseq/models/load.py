@@ -214,16 +214,36 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
 
 
+def name_of(network: Any) -> str:
+    """The name of a model that the caller loaded.
+
+    Raises:
+        UnsupportedError: its weights are on other machines, or it is no transformers model.
+    """
+    if type(network).__module__.partition(".")[0] == "petals":
+        raise UnsupportedError(
+            "a Petals model keeps its weights on other machines, and attribution needs them here; "
+            "load the same model with transformers' AutoModelForCausalLM, with device_map or in 4 "
+            "bits where it is large"
+        )
+    if not hasattr(network, "config"):  # wrappers such as PEFT's have one, too
+        raise UnsupportedError(
+            f"{type(network).__name__} is not a transformers model; give a PreTrainedModel, a "
+            "folder, or the name of a model"
+        )
+    return str(network.config.name_or_path or type(network).__name__)
+
+
 def is_local_only() -> bool:
     """Whether only what is on this machine may be read; nothing is downloaded unasked."""
     return os.environ.get(DOWNLOAD, "") in {"", "0"}
 
 
 def load_tokenizer(source: str, **options: Any) -> Any:
-    """The tokenizer of a folder or hub id.
+    """The tokenizer of a demo model, a folder or a hub id.
 
     Args:
-        source: the folder or id.
+        source: the demo model's name, the folder or the id.
         options: what transformers' `from_pretrained` of tokenizers takes.
 
     Raises:
@@ -231,7 +251,9 @@ def load_tokenizer(source: str, **options: Any) -> Any:
     """
     try:
         return transformers.AutoTokenizer.from_pretrained(
-            source, local_files_only=is_local_only(), **{"trust_remote_code": False, **options}
+            str(DEMO_MODELS.get(source, source)),
+            local_files_only=is_local_only(),
+            **{"trust_remote_code": False, **options},
         )
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(

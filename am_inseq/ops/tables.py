@@ -52,7 +52,8 @@ def reduce_last(
     Args:
         tables: the scores; step scores stay as they are, further tables are not scaled.
         reduction: makes one value of several.
-        select: the entry that is taken as it is, or those that are reduced.
+        select: the entry that is taken as it is, or those that are reduced. A further table
+            without it (an encoder with fewer layers than the decoder) keeps its dimension.
         scale: "columns": absolute values of each add up to 1, over source and target together;
             "largest": over the largest absolute value; None: as they are.
 
@@ -72,15 +73,18 @@ def reduce_last(
             values = values.index_select(-1, torch.tensor(chosen))
         return reduction(values, -1)
 
+    def reduced_if_there(values: Tensor) -> Tensor:
+        try:
+            found = reduced(values)
+        except InputError:
+            if source is None and target is None:
+                raise
+            found = None
+        return values if found is None else found
+
     source, target = reduced(tables.source), reduced(tables.target)
-    further = {name: reduced(values) for name, values in tables.further.items()}
-    whole = replace(
-        tables,
-        source=source,
-        target=target,
-        further={name: values for name, values in further.items() if values is not None},
-    )
-    return rescale(whole, scale)
+    further = {name: reduced_if_there(values) for name, values in tables.further.items()}
+    return rescale(replace(tables, source=source, target=target, further=further), scale)
 
 
 def rescale(tables: Tables, scale: Scale) -> Tables:

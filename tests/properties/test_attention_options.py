@@ -65,19 +65,20 @@ def test_layers_and_heads_choose_among_all_weights(family, layers, heads):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bart"])
-def test_heads_become_one_first_and_then_layers(family):
+def test_layers_become_one_first_and_then_heads(family):
     every = weights(run(tiny(family)))
     ways: dict[str, Any] = {
         "mean": lambda x: x.mean(-1),
+        "average": lambda x: x.mean(-1),
         "max": lambda x: x.amax(-1),
         "min": lambda x: x.amin(-1),
         "sum": lambda x: x.sum(-1),
     }
 
-    for first, by_heads in ways.items():
-        for then, by_layers in ways.items():
-            out = run(tiny(family), aggregate_heads_fn=first, aggregate_layers_fn=then)
-            torch.testing.assert_close(out.values, by_layers(by_heads(every)))
+    for first, by_layers in ways.items():
+        for then, by_heads in ways.items():
+            out = run(tiny(family), aggregate_layers_fn=first, aggregate_heads_fn=then)
+            torch.testing.assert_close(out.values, by_heads(by_layers(every.transpose(-1, -2))))
 
 
 def test_functions_of_a_tensor_and_a_dimension_aggregate_too():
@@ -89,7 +90,7 @@ def test_functions_of_a_tensor_and_a_dimension_aggregate_too():
         aggregate_layers_fn=lambda x, dim: x.square().sum(dim),
     )
 
-    torch.testing.assert_close(out.values, every.amax(-1).square().sum(-1))
+    torch.testing.assert_close(out.values, every.square().sum(-2).amax(-1))
 
 
 @pytest.mark.parametrize(
@@ -217,5 +218,5 @@ def test_the_advanced_example_of_the_release_notes():
     out = face("bart", layers=(0, 2), heads=[0, 1], aggregate_heads_fn="max")
 
     every = weights(run(tiny("bart")))[:, : len(out.source)]
-    torch.testing.assert_close(out.source_attributions, every.amax(-1).mean(-1).T)
+    torch.testing.assert_close(out.source_attributions, every.mean(-2).amax(-1).T)
     assert torch.equal(out.aggregate().source_attributions, out.source_attributions)

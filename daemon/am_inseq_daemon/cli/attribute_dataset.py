@@ -31,8 +31,7 @@ several devices. Results are committed to a folder as they are there; the same
 command goes on after any kill. Every flag can be written with dashes too."""
 _EXAMPLES: Final = """\
 examples:
-  am-inseq attribute-dataset --dataset prompts.jsonl --input text \\
-    --output-dir results
+  am-inseq attribute-dataset -d prompts.jsonl -in text --output-dir results
   am-inseq attribute-dataset -d prompts.csv -in prompt -gen answer \\
     --without-input --save-path results.parquet --viz-path results.html
   am-inseq attribute-dataset -d text --files sentences.txt -in text \\
