@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.page import page_of
@@ -56,9 +58,25 @@ def write_files(found: AttributeContextOutput, args: AttributeContextArgs) -> No
         written = found.to_dict()
         if not args.add_output_info:
             del written["info"]
-        _write(args.save_path, json.dumps(written, indent=4, ensure_ascii=False) + "\n")
+        _write(args.save_path, _document(written))
     if args.viz_path:
         _write(args.viz_path, context_html(page_of(found)))
+
+
+def convert_attribute_context(found: AttributeContextOutput, path: str | Path) -> None:
+    """Writes a result in the format that the ending says: .json, .html or .htm.
+
+    Raises:
+        InputError: another ending, or it cannot be written there.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in {".json", ".html", ".htm"}:
+        raise InputError(
+            f"{path} cannot be written: a result of attribute-context is .json, .html or .htm; "
+            "name one of these"
+        )
+    is_json = ending == ".json"
+    _write(str(path), _document(found.to_dict()) if is_json else context_html(page_of(found)))
 
 
 def load_attribute_context(path: str | Path) -> AttributeContextOutput:
@@ -71,6 +89,10 @@ def load_attribute_context(path: str | Path) -> AttributeContextOutput:
         return AttributeContextOutput.from_dict(json.loads(Path(path).read_text("utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); check the path") from error
+
+
+def _document(written: Mapping[str, Any]) -> str:
+    return json.dumps(written, indent=4, ensure_ascii=False) + "\n"
 
 
 def _write(path: str, text: str) -> None:

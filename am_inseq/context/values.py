@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -12,24 +12,12 @@ from torch import Tensor
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.core.attribution import Attribution
 from am_inseq.errors import InputError, UnknownNameError
+from am_inseq.ops.reduce import REDUCTIONS
 
 _FULL: Final = ("hidden", "attention", "value_zeroing", "layer_magnitude")
 _DEFAULTS: Final = {"hidden": "vnorm", "layer": "mean", "head": "mean"}
 
 
-def _absmax(values: Tensor) -> Tensor:
-    return values.gather(-1, values.abs().argmax(-1, keepdim=True))[..., 0]
-
-
-REDUCERS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
-    "mean": lambda values: values.mean(-1),
-    "sum": lambda values: values.sum(-1),
-    "max": lambda values: values.amax(-1),
-    "min": lambda values: values.amin(-1),
-    "prod": lambda values: values.prod(-1),
-    "absmax": _absmax,
-    "vnorm": lambda values: values.square().sum(-1).sqrt(),
-}
 _PASSED: Final = frozenset({"scores"})  # names of whole aggregators that leave the default as it is
 
 
@@ -40,8 +28,8 @@ def check_aggregators(names: Sequence[str]) -> None:
         UnknownNameError: a name that no aggregation function has.
     """
     for name in names:
-        if name not in {*REDUCERS, *_PASSED}:
-            raise UnknownNameError("aggregation function", name, {*REDUCERS, *_PASSED})
+        if name not in {*REDUCTIONS, *_PASSED}:
+            raise UnknownNameError("aggregation function", name, {*REDUCTIONS, *_PASSED})
 
 
 def token_values(
@@ -94,9 +82,9 @@ def _reduced(
                 f"{attribution.method} has {len(full.axes) - 2} axes beside the tokens, fewer than "
                 f"the {len(names)} aggregators {', '.join(names)}; leave some out"
             )
-        values = REDUCERS[name](_selected(values, axes.pop(), selectors))
+        values = REDUCTIONS[name](_selected(values, axes.pop(), selectors), -1)
     while len(axes) > 2:
-        values = REDUCERS[_DEFAULTS[axes.pop()]](values)
+        values = REDUCTIONS[_DEFAULTS[axes.pop()]](values, -1)
     return values
 
 

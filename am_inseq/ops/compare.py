@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from torch import Tensor
 from am_inseq.core.attribution import Attribution, Diagnostics
 from am_inseq.core.tokens import MERGED, Token
 from am_inseq.errors import InputError, UnitError
+
+_SAME_PROBABILITY: Final = 1e-4
 
 
 def subtract(one: Attribution, other: Attribution) -> Attribution:
@@ -36,7 +40,8 @@ def combine(
 ) -> Attribution:
     """`function(one, other)` of every table and step score that both have.
 
-    Tokens may differ as long as there are as many: they are then called "a → b".
+    Tokens may differ as long as there are as many: they are then called "a → b". The model's
+    probability of a target is kept where both agree on it, and else NaN: that of a pair is none.
 
     Raises:
         InputError: other numbers of tokens or targets, or no table in common that is shown.
@@ -70,6 +75,10 @@ def combine(
         one,
         tokens=tuple(_paired(a, b) for a, b in zip(one.tokens, other.tokens, strict=True)),
         blocks=blocks,
+        probabilities=tuple(
+            a if math.isclose(a, b, rel_tol=_SAME_PROBABILITY) else math.nan
+            for a, b in zip(one.probabilities, other.probabilities, strict=True)
+        ),
         is_signed=one.is_signed or bool((blocks[one.primary].values < 0).any()),
         step_scores={
             name: _each(function, values, other.step_scores[name])
@@ -93,7 +102,8 @@ def _each(
 def _paired(one: Token, other: Token) -> Token:
     if _label(one) == _label(other):
         return one
-    piece, text = (f"{getattr(one, n)} → {getattr(other, n)}" for n in ("piece", "text"))
+    second = other.text.removeprefix(" ") or other.text
+    piece, text = f"{one.piece} → {other.piece}", f"{one.text} → {second}"
     return replace(one, id=MERGED, piece=piece, text=text)
 
 

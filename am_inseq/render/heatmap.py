@@ -104,10 +104,14 @@ def token_rows(view: View, *, texts: Passage | None = None, theme: Theme | None 
 
 
 def strongest(view: View, row: int = 0, *, limit: int = 5) -> Text:
-    """The spans that matter most to one row with their shares, in words."""
+    """The spans that matter most to one row with their shares, in words; "none" if none does."""
     order = sorted(
-        (rank, column) for column, rank in enumerate(view.ranks[row]) if 0 < rank <= limit
+        (rank, column)
+        for column, rank in enumerate(view.ranks[row])
+        if 0 < rank <= limit and view.values[row][column] != 0
     )
+    if not order:
+        return Text("none")
     named = Text(overflow="fold")
     for rank, column in order:
         named.append(", " if rank > 1 else "")

@@ -171,7 +171,7 @@ def _section(page: Page, index: int) -> str:
 <div class="prompt" dir="auto">{"".join(_span(*one, look) for one in prompt)}</div>
 <div class="answer" dir="auto">{"".join(_span(*one, look) for one in answer)}</div>
 </div>
-<p class="said" role="status">Strongest: {escape(strongest(view).plain) or "nothing"}</p>"""
+<p class="said" role="status">Strongest: {escape(strongest(view).plain)}</p>"""
     return f"""<section class="sheet" id="sheet{index}">{heading}
 <dl class="facts">{facts}</dl>{notes}
 {body}</section>"""

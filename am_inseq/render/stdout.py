@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.text import Text
 
 from am_inseq.render.colour_range import with_range
+from am_inseq.render.consoles import theme_of, widened
 from am_inseq.render.granular_text import entry_views
 from am_inseq.render.heatmap import legend
 from am_inseq.render.table import Layout, panels, shown_spans
@@ -21,33 +21,16 @@ if TYPE_CHECKING:
     from am_inseq.core.view import View
     from am_inseq.render.heatmap import Passage
     from am_inseq.render.page import Page, Sheet
-    from am_inseq.render.palette import Theme
 
-_LIGHT_BACKGROUNDS: Final = frozenset({"7", "15"})
 _MAX_SPANS: Final = 40
 _MAX_TARGETS: Final = 24
 _MAX_GRANULAR: Final = 6
-_MIN_WIDTH: Final = 40
 _ADVICE: Final = "; max_show_size=0 shows all"
 
 
 def standard_output() -> Console:
     """Standard output; characters that it cannot encode become question marks."""
-    console = Console(highlight=False)
-    if console.width < _MIN_WIDTH:
-        console.width = _MIN_WIDTH
-    return console
-
-
-def theme_of(console: Console, environment: Mapping[str, str] = os.environ) -> Theme | None:
-    """The theme to colour with; None where the terminal has fewer than 256 colours.
-
-    COLORFGBG, which many terminals set to their colours' numbers, says whether it is light.
-    """
-    if console.no_color or console.color_system not in {"256", "truecolor"}:
-        return None
-    background = environment.get("COLORFGBG", "").rpartition(";")[2]
-    return "light" if background in _LIGHT_BACKGROUNDS else "dark"
+    return widened(Console(highlight=False))
 
 
 def show_view(

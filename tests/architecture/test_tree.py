@@ -155,7 +155,7 @@ def test_no_print_and_no_environment_in_the_library():
     reading: list[str] = []
     for path in (ROOT / "am_inseq").rglob("*.py"):
         inside = path.relative_to(ROOT / "am_inseq").parts[0]
-        if path.name == "stdout.py":  # a terminal tells its background in its environment
+        if path.name == "consoles.py":  # a terminal tells its background in its environment
             continue
         if inside not in ("demo", "models") and re.search(r"os\.environ|getenv", path.read_text()):
             reading.append(name(path))

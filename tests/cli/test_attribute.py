@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from am_inseq import load_any
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROMPT = "hello world the cat"
 
@@ -190,3 +192,16 @@ def test_standard_input_is_read_and_standard_output_holds_one_document(shell, ti
     assert ran.code == 0, ran.err
     assert ran.err == ""
     assert json.loads(ran.out)["prompt"] == "héllo 東京"
+
+
+def test_the_files_are_written_though_nobody_reads_the_output_on(attribute, tmp_path, monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("am_inseq_daemon.cli.attribute.show", closed)
+    path = tmp_path / "out.json"
+
+    ran = attribute(PROMPT, "-o", str(path))
+
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert len(load_any(str(path))) == 1

@@ -166,7 +166,7 @@ def test_the_pages_name_every_row_and_link_to_their_scores(cli, few, tmp_path):
     ("arguments", "said"),
     [
         ((), "name a file, a folder or an id as --dataset"),
-        (("--dataset", "DATA"), "give it as input_text_field"),
+        (("--dataset", "DATA"), "give it as --input"),
         (("--dataset", "DATA", "--input", "texts"), "did you mean 'text'"),
         (("--dataset", "DATA", "--input", "text", "-a", "salience"), "did you mean 'saliency'"),
         (("--dataset", "DATA", "--input", "text", "--max-new-tokens", "0"), "at least 1"),

@@ -8,8 +8,8 @@ import sys
 import pytest
 from rich.console import Console
 
+from am_inseq.render.consoles import theme_of
 from am_inseq_daemon.cli.catalogue import catalogue
-from am_inseq_daemon.cli.consoles import theme_for
 from am_inseq_daemon.cli.failure import ExitCode
 from am_inseq_daemon.cli.main import parser
 from am_inseq_daemon.cli.options import read_option
@@ -169,4 +169,4 @@ def test_option_values_get_their_types(given, expected):
 def test_the_theme_follows_the_terminal(colours, choice, environment, expected):
     console = Console(color_system=colours, force_terminal=True, _environ={})
 
-    assert theme_for(console, choice, environment) == expected
+    assert theme_of(console, choice, environment) == expected

@@ -196,6 +196,26 @@ def test_what_attribute_context_saved_is_shown(cli, tiny, folder):
     assert json.loads(document.out)["cti_scores"] == json.loads(saved.read_text())["cti_scores"]
 
 
+def test_what_attribute_context_saved_is_converted(cli, tiny, folder):
+    saved, page, again = (folder / name for name in ("cues.json", "cues.html", "cues2.json"))
+    texts = ("--input_context_text", "hello.", "--input_current_text", "the cat")
+    files = ("--save-path", str(saved), "--viz-path", str(folder / "page.html"))
+    cli("attribute-context", *texts, *files, "--no-daemon", "--model", tiny)
+
+    made = cli("convert", str(saved), str(page))
+    copied = cli("convert", str(saved), str(again), "--json")
+    refused = cli("convert", str(saved), str(folder / "cues.svg"))
+
+    assert made.out == f"written: {page}, 1 sequence\n"
+    assert page.read_text() == (folder / "page.html").read_text()
+    assert json.loads(copied.out) == {"written": [str(again)], "sequences": 1}
+    assert (
+        json.loads(again.read_text())["cci_scores"] == json.loads(saved.read_text())["cci_scores"]
+    )
+    assert refused.code == 2
+    assert ".json, .html or .htm" in refused.sentence
+
+
 def test_aggregate_output_aggregates_the_file(cli, tiny, folder):
     asked = ("attribute", PROMPT, "--no-daemon", "--model", tiny, "--target", " sat", "--hide")
     whole, flat = folder / "whole.json", folder / "flat.json"

@@ -83,8 +83,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             params = attrs.evolve(params, save_path=parts.part(index))  # noqa: PLW2901
             with progress(is_plain=arguments.no_color, name=place) as receive:
                 result = backend.attribute(params, receive)
-            if not is_hidden:
-                _show(result, arguments, place, is_first=not index)
+            try:
+                if not is_hidden:
+                    _show(result, arguments, place, is_first=not index)
+            except BrokenPipeError:
+                if not saving.paths:
+                    raise
+                is_hidden = True  # nobody reads on, but the files are still wanted
             if is_verbose:
                 _tell_cost(result, place)
         for path in parts.write():

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from am_inseq.render.consoles import theme_of
 from am_inseq_daemon.cli.backend import InDaemon, InProcess, default_model
 from am_inseq_daemon.cli.catalogue import check_names
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_error, write_line
+from am_inseq_daemon.cli.consoles import output_console, write_error, write_line
 from am_inseq_daemon.cli.context_flags import GROUPS, NAMES, TEXTS
 from am_inseq_daemon.cli.document import finite
 from am_inseq_daemon.cli.failure import ExitCode, Failure
@@ -202,4 +203,4 @@ def _print(found: AttributeContextOutput, arguments: argparse.Namespace) -> None
     from am_inseq.render.context_text import print_context
 
     console = output_console(is_plain=arguments.no_color)
-    print_context(console, page_of(found), theme=theme_for(console, arguments.theme))
+    print_context(console, page_of(found), theme=theme_of(console, arguments.theme))

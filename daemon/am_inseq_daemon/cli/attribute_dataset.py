@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.table import Table
 from rich.text import Text
 
+from am_inseq.render.consoles import theme_of
 from am_inseq_daemon.cli.backend import default_model
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_error, write_line
+from am_inseq_daemon.cli.consoles import output_console, write_error, write_line
 from am_inseq_daemon.cli.dataset_flags import GROUPS, NAMES
 from am_inseq_daemon.cli.failure import ExitCode, Failure
 from am_inseq_daemon.cli.flags import add_flags
@@ -93,6 +94,11 @@ def request(arguments: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in NAMES if name in arguments}
     if "dataset_name" not in given:
         raise Failure("there is no dataset; name a file, a folder or an id as --dataset")
+    if "input_text_field" not in given and "input" not in given.get("dataset_fields", {}):
+        raise Failure(
+            "no column is named for the input; give it as --input (the lines of a text file are "
+            "the column 'text')"
+        )
     given.setdefault("model_name_or_path", default_model())
     if arguments.max_new_tokens is not None:
         if arguments.max_new_tokens < 1:
@@ -125,7 +131,7 @@ def _show(found: DatasetAttributions, arguments: argparse.Namespace, console: Co
     shown: list[DatasetRow] = list(
         itertools.islice((row for row in found if row.error is None), _SHOWN)
     )
-    layout = Layout(width=console.width, theme=theme_for(console, arguments.theme))
+    layout = Layout(width=console.width, theme=theme_of(console, arguments.theme))
     for row in shown:
         attribution = row.attribution
         texts = Passage(prompt=attribution.prompt, continuation=attribution.continuation)

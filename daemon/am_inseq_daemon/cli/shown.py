@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
+from am_inseq.render.consoles import theme_of
 from am_inseq.render.terminal import Layout, Passage, Showing, print_view
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_line
+from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.document import document
 from am_inseq_daemon.cli.failure import Failure
 from am_inseq_daemon.cli.options import written
@@ -80,7 +81,7 @@ def show(
         console.print()
     layout = Layout(
         width=console.width,
-        theme=theme_for(console, arguments.theme),
+        theme=theme_of(console, arguments.theme),
         quantity=arguments.quantity,
         step_scores=result.step_scores,
     )

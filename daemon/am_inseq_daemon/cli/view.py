@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from am_inseq_daemon.cli.consoles import output_console, theme_for, write_line
+from am_inseq.render.consoles import theme_of
+from am_inseq_daemon.cli.consoles import output_console, write_line
 from am_inseq_daemon.cli.document import finite
 from am_inseq_daemon.cli.failure import ExitCode, Failure
+from am_inseq_daemon.cli.saved_context import context_of
 from am_inseq_daemon.cli.saving import destination
 from am_inseq_daemon.cli.shown import add_showing, check_showing, show
 
@@ -34,7 +36,6 @@ examples:
   am-inseq view out.json --target hospital --text
   am-inseq view out.json.gz --html page.html"""
 _UNITS: Final = ("token", "word", "sentence", "line", "paragraph", "message", "role")
-_PECORE: Final = ("cti_scores", "cci_scores")
 
 
 def add_parser(commands: Commands) -> None:
@@ -66,7 +67,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Shows the file."""
     check_showing(arguments)
-    found = _context_of(arguments.file)
+    found = context_of(arguments.file)
     if found is not None:
         return _show_context(found, arguments)
     page = destination(arguments.html) if arguments.html else None
@@ -164,19 +165,6 @@ def _write_page(html: str, path: Path | None) -> None:
     write_line(f"{'opened' if is_open else 'written, for there is no browser'}: {made}")
 
 
-def _context_of(path: str) -> AttributeContextOutput | None:
-    """What attribute-context saved, if the file holds that."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None  # the library says what is wrong with it
-    if not all(f'"{name}"' in text for name in _PECORE):
-        return None
-    from am_inseq.context.files import load_attribute_context
-
-    return load_attribute_context(path)
-
-
 def _show_context(found: AttributeContextOutput, arguments: argparse.Namespace) -> ExitCode:
     from am_inseq.context.page import page_of
     from am_inseq.render.context_html import context_html
@@ -188,5 +176,5 @@ def _show_context(found: AttributeContextOutput, arguments: argparse.Namespace) 
         _write_page(context_html(page_of(found)), Path(arguments.html) if arguments.html else None)
     else:
         console = output_console(is_plain=arguments.no_color)
-        print_context(console, page_of(found), theme=theme_for(console, arguments.theme))
+        print_context(console, page_of(found), theme=theme_of(console, arguments.theme))
     return ExitCode.OK

@@ -330,6 +330,13 @@ def test_the_strongest_spans_are_named_with_their_sign(make_view):
     assert " -" in named
 
 
+def test_spans_without_any_score_are_not_named_the_strongest(make_view):
+    view = make_view()
+    silent = tuple(tuple(0.0 for _ in row) for row in view.values)
+
+    assert strongest(replace(view, values=silent)).plain == "none"
+
+
 def test_token_rows_show_one_prompt_for_each_generated_token(make_view, record):
     console = record(colours=None)
 
