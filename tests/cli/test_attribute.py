@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from am_inseq import load_any
+from am_inseq import FeatureAttributionOutput, load_any
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROMPT = "hello world the cat"
@@ -204,4 +204,6 @@ def test_the_files_are_written_though_nobody_reads_the_output_on(attribute, tmp_
     ran = attribute(PROMPT, "-o", str(path))
 
     assert (ran.code, ran.out, ran.err) == (0, "", "")
-    assert len(load_any(str(path))) == 1
+    saved = load_any(str(path))
+    assert isinstance(saved, FeatureAttributionOutput)
+    assert len(saved) == 1
