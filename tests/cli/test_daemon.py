@@ -98,8 +98,17 @@ ENDLESS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def interruptible():
+    """What is started in the background ignores SIGINT, and so would its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible", "started")
 @pytest.mark.parametrize("command", sorted(ENDLESS))
-def test_control_c_cancels_the_request_in_the_daemon(started, cli, tiny, runtime, command):
+def test_control_c_cancels_the_request_in_the_daemon(cli, tiny, runtime, command):
     assert cli("tokens", "hello", "--model", tiny).code == 0
     arguments = (*ENDLESS[command], "--model", tiny)
     asking = subprocess.Popen(
