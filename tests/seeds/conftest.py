@@ -9,8 +9,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from am_inseq.face.functions import FUNCTIONS
+from am_inseq.scores import SCORES
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +24,17 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
     for name in ("AM_INSEQ_MODEL", "AM_INSEQ_DOWNLOAD", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_step_functions() -> Iterator[None]:
+    """What an example registers is gone after it."""
+    tables: tuple[dict[str, Any], ...] = (SCORES, FUNCTIONS)
+    kept = [dict(table) for table in tables]
+    yield
+    for table, before in zip(tables, kept, strict=True):
+        table.clear()
+        table.update(before)
 
 
 @pytest.fixture
