@@ -29,7 +29,7 @@ def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _own_step_functions() -> Iterator[None]:
     """What an example registers is gone after it."""
-    tables: tuple[dict[str, Any], ...] = (SCORES, FUNCTIONS)
+    tables: tuple[Any, ...] = (SCORES, FUNCTIONS)
     kept = [dict(table) for table in tables]
     yield
     for table, before in zip(tables, kept, strict=True):
