@@ -198,10 +198,17 @@ def _parts(
                 "this model lets tokens read those that follow them, so the tokens of a span "
                 "cannot be read at once; explain single tokens"
             )
-    chosen = [slice(start, min(start + size, targets)) for start in range(0, targets, size)]
+    chosen = _alike(targets, size)
     if not method.needs_gradients and size >= targets:
         return [(task, slice(0, targets))]
     return [(task.group(some), some) for some in chosen]
+
+
+def _alike(count: int, most: int) -> list[slice]:
+    """So many things in as few groups as there can be, none much smaller than the others."""
+    groups = -(-count // most)
+    ends = [-(-count * (index + 1) // groups) for index in range(groups)]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class _Run:

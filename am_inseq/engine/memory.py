@@ -30,7 +30,7 @@ class Budget:
     vectors: int = 4096
     logits: int = 2**26
     gradients: int = 2**26
-    targets: int = 32
+    targets: int = 48
     piece: int = 64
     most_rows: int = 2**20
 

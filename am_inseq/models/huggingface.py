@@ -27,6 +27,7 @@ from am_inseq.core.tokens import Side
 from am_inseq.errors import MissingSiteError, UnsupportedError
 from am_inseq.models import packed, prefix
 from am_inseq.models.activations import derivatives_taken_once
+from am_inseq.models.allocation import keep_freed_memory
 from am_inseq.models.attending import attention_in_batches
 from am_inseq.models.differences import differences
 from am_inseq.models.halves import Halves, read_attention
@@ -411,4 +412,6 @@ def wrap(network: Any, tokenizer: Any, *, name: str, is_demo: bool = False) -> H
     packed.make_differentiable(network)
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
+    if network.device.type == "cpu":
+        keep_freed_memory()
     return HuggingFaceModel(name, network, tokenizer, is_demo, measure_scales(network))

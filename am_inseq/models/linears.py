@@ -27,10 +27,10 @@ LINEARS: Final = "AM_INSEQ_LINEARS"
 _CHOICES: Final = ("auto", "torch", "onednn")
 _WORTH: Final = 1.05  # times faster, or it stays as it is
 _FEW_ROWS: Final = 32  # as at the targets
-_MANY_ROWS: Final = 512  # as in a whole text, or many vectors on their way back
+_MANY_ROWS: Final = 256  # as in a whole text, or many vectors on their way back
 _FEW: Final = 0.1  # share of rows of zeros up to which all rows are multiplied
 _FIRST: Final = 16  # numbers of a row that are looked at before the others
-_MOST_WORK: Final = 1e8  # multiplications in one product that is timed
+_MOST_WORK: Final = 6e8  # multiplications in one product that is timed
 
 Product: TypeAlias = Callable[..., Tensor]  # (x, weight, bias or nothing) to x @ weight.T + bias
 
@@ -89,15 +89,16 @@ def _is_there() -> bool:
 
 
 def _typical(modules: list[nn.Module]) -> Tensor:
-    """The weight whose shape does most of the work."""
-    work: dict[tuple[int, ...], int] = {}
-    weights: dict[tuple[int, ...], Tensor] = {}
+    """The weight whose shape does most of the work in the blocks.
+
+    What is there once, as the head is, reads few rows and is looked at only where all are.
+    """
+    alike: dict[tuple[int, ...], list[Tensor]] = {}
     for module in modules:
         weight: Any = module.weight
-        shape = tuple(weight.shape)
-        work[shape] = work.get(shape, 0) + weight.numel()
-        weights[shape] = weight
-    return weights[max(work, key=lambda shape: work[shape])]
+        alike.setdefault(tuple(weight.shape), []).append(weight)
+    several = [group for group in alike.values() if len(group) > 1]
+    return max(several or alike.values(), key=lambda group: len(group) * group[0].numel())[0]
 
 
 _measured: dict[tuple[int, ...], float] = {}
@@ -106,25 +107,18 @@ _measured: dict[tuple[int, ...], float] = {}
 def gain(weight: Tensor) -> float:
     """How many times faster oneDNN is on products with a weight of this shape, there and back.
 
-    Measured once for each shape in a process, in a few milliseconds; a gain is measured again
-    before it is believed.
+    Measured once for each shape in a process, in a few hundredths of a second.
     """
     shape = tuple(weight.shape)
     if shape not in _measured:
-        found = _measure(weight)
-        _measured[shape] = min(found, _measure(weight)) if found >= _WORTH else found
+        _measured[shape] = _measure(weight)
     return _measured[shape]
 
 
 @torch.no_grad()
 def _measure(weight: Tensor) -> float:
-    """The smaller of the gains on few and on many rows; the first alone if it is not worth it."""
-    most = min(_MANY_ROWS, int(_MOST_WORK // weight.numel()))
-    found = _gain_on(weight, _FEW_ROWS)
-    return found if found < _WORTH or most <= _FEW_ROWS else min(found, _gain_on(weight, most))
-
-
-def _gain_on(weight: Tensor, rows: int) -> float:
+    """The gain on many rows, as in the vectors that go back, which are nearly all the work."""
+    rows = max(_FEW_ROWS, min(_MANY_ROWS, int(_MOST_WORK // weight.numel())))
     there, back = torch.ones(rows, weight.shape[1]), torch.ones(rows, weight.shape[0])
 
     def default() -> None:
@@ -138,7 +132,7 @@ def _gain_on(weight: Tensor, rows: int) -> float:
     return _faster(default, other)
 
 
-def _faster(one: Callable[[], None], other: Callable[[], None], repeats: int = 2) -> float:
+def _faster(one: Callable[[], None], other: Callable[[], None], repeats: int = 4) -> float:
     """How many times faster `other` is; the best of runs in turn, after one that warms up."""
     best = [float("inf"), float("inf")]
     for repeat in range(repeats + 1):

@@ -15,6 +15,7 @@ import warnings
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
+from am_inseq.models.allocation import share_memory_among_threads
 from am_inseq_daemon.protocol.codec import DecodeError, pack, unpack
 from am_inseq_daemon.protocol.trace import DiscreetFormatter
 from am_inseq_daemon.transport.framing import FrameReader, FramingError, frame
@@ -36,6 +37,7 @@ def main() -> NoReturn:
     arguments.add_argument("--device", required=True)
     options = arguments.parse_args()
     _die_with(options.parent)
+    share_memory_among_threads()  # before the lane's thread begins
     _open_log()
     connection = socket.socket(fileno=options.fd)
     sending = threading.Lock()
