@@ -146,6 +146,7 @@ def _tap(taps: Taps, taken: list[list[Tensor]]) -> Callable[[int, Tensor], Tenso
             value = taps.points[:, start : start + value.shape[1]].to(value.dtype)
         if torch.is_grad_enabled() and not value.requires_grad:
             value = value.detach().requires_grad_()  # a table of positions, for example
+        value = value.view_as(value)  # a node of its own, past which nothing goes back
         taken[index].append(value)
         return value
 

@@ -45,7 +45,10 @@ ELEMENTWISE: Final = (
 
 
 class _Elementwise(torch.autograd.Function):
-    """y = f(x), and back: gradient * f'(x)."""
+    """y = f(x), and back: gradient * f'(x).
+
+    Its node in the graph keeps, for `derivative_of`, the node that x came from.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -54,12 +57,24 @@ class _Elementwise(torch.autograd.Function):
             y = function(inner)
             (derivative,) = torch.autograd.grad(y, inner, torch.ones_like(y))
         ctx.save_for_backward(derivative)
+        ctx.before = x.grad_fn
         return y.detach()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (derivative,) = ctx.saved_tensors
         return gradients[0] * derivative, None
+
+
+def derivative_of(y: Tensor) -> tuple[Tensor, Any] | None:
+    """The derivative at what `y` is an activation of, and the node that came from.
+
+    None where `y` came from anything else than an activation whose derivative was taken once.
+    """
+    node: Any = y.grad_fn
+    if type(node) is not _Elementwise._backward_cls:  # noqa: SLF001
+        return None
+    return node.saved_tensors[0], node.before
 
 
 class _LayerNorm(torch.autograd.Function):

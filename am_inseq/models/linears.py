@@ -1,7 +1,9 @@
 """Float32 linear layers on the CPU: what is zero is not multiplied, and oneDNN where it is faster.
 
 Of the vectors that go back for many targets, those at tokens after a target are zero, and so are
-most in the last block: such rows are left out of the products. On AMD processors torch's default
+most in the last block: such rows are left out of the products. A linear layer that reads an
+activation of another, as in every feed-forward block, is gone back through together with both, so
+that the widest tensors hold no such rows at all. On AMD processors torch's default
 (MKL) leaves much of the processor unused. Which of the two is faster is measured, not guessed: once
 for each shape of weight in a process. Results differ by rounding, near 1e-7, which the guard sees
 as it sees everything else.
@@ -13,6 +15,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from am_inseq.errors import UnknownNameError, UnsupportedError
+from am_inseq.models.activations import derivative_of
 from am_inseq.models.vectors import can_be_seen, side_by_side
 
 LINEARS: Final = "AM_INSEQ_LINEARS"
@@ -29,6 +33,7 @@ _WORTH: Final = 1.05  # times faster, or it stays as it is
 _FEW_ROWS: Final = 32  # as at the targets
 _MANY_ROWS: Final = 256  # as in a whole text, or many vectors on their way back
 _FEW: Final = 0.1  # share of rows of zeros up to which all rows are multiplied
+_IN_CACHE: Final = 128  # rows, as wide as feed-forward blocks are, that are changed at once
 _FIRST: Final = 16  # numbers of a row that are looked at before the others
 _MOST_WORK: Final = 6e8  # multiplications in one product that is timed
 
@@ -164,15 +169,49 @@ def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def _without_zeros(x: Tensor, weight: Tensor, product: Product) -> Tensor:
     """`x @ weight.T`, rows of zeros left out of the product where that is worth it."""
     rows = x.reshape(-1, x.shape[-1])
+    live = _live(rows)
+    if live is None:
+        return product(x, weight)
+    found = product(rows.index_select(0, live), weight)
+    return _spread(found, live, len(rows)).view(*x.shape[:-1], -1)
+
+
+def _without_zeros_twice(
+    x: Float[Tensor, "*many token out"],
+    down: Float[Tensor, "wide out"],
+    derivative: Float[Tensor, "*_ wide"],
+    up: Float[Tensor, "in wide"],
+    product: Product,
+) -> Float[Tensor, "*many token in"]:
+    """`((x @ down.T) * derivative) @ up.T`, of no more than the rows of `x` that are not zero."""
+    rows, factor = x.reshape(-1, x.shape[-1]), derivative.reshape(-1, derivative.shape[-1])
+    live = _live(rows)
+    if live is None:
+        wide = product(rows, down)
+        wide.view(-1, *factor.shape).mul_(factor)
+        return product(wide, up).view(*x.shape[:-1], -1)
+    wide = product(rows.index_select(0, live), down)
+    places = live % len(factor)
+    for part, own in zip(wide.split(_IN_CACHE), places.split(_IN_CACHE), strict=True):
+        part.mul_(factor.index_select(0, own))
+    return _spread(product(wide, up), live, len(rows)).view(*x.shape[:-1], -1)
+
+
+def _live(rows: Float[Tensor, "row width"]) -> Int[Tensor, " live"] | None:
+    """Which rows are not zero, at least one; None where so few are that all may stay."""
     dead = _zeros_in(rows)
     if len(dead) <= _FEW * len(rows):
-        return product(x, weight)
+        return None
     is_live = torch.ones(len(rows), dtype=torch.bool).index_fill_(0, dead, value=False)
-    live = is_live.nonzero()[:, 0]
-    out = rows.new_zeros(len(rows), len(weight))
-    if len(live):
-        out.index_copy_(0, live, product(rows.index_select(0, live), weight))
-    return out.view(*x.shape[:-1], -1)
+    is_live[0] |= len(dead) == len(rows)  # oneDNN multiplies no empty matrices
+    return is_live.nonzero()[:, 0]
+
+
+def _spread(
+    found: Float[Tensor, "live width"], live: Int[Tensor, " live"], count: int
+) -> Float[Tensor, "row width"]:
+    """So many rows, zeros but for those that were found."""
+    return found.new_zeros(count, found.shape[-1]).index_copy_(0, live, found)
 
 
 def _zeros_in(rows: Float[Tensor, "row width"]) -> Int[Tensor, " dead"]:
@@ -208,7 +247,7 @@ class _Linear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, product: Product
     ) -> Tensor:
-        ctx.weight, ctx.product = weight, product
+        ctx.x, ctx.weight, ctx.product = x, weight, product
         return product(x, weight, bias)
 
     @staticmethod
@@ -216,12 +255,49 @@ class _Linear(torch.autograd.Function):
         return _Vectors.apply(gradients[0], ctx.weight.t(), ctx.product), None, None, None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Last:
+    """The linear layer that reads the activation, and what it reads."""
+
+    x: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    product: Product
+
+
+class _Feed(torch.autograd.Function):
+    """What a linear layer makes of an activation of another's output, gone back through at once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, up: Tensor, derivative: Tensor, last: _Last) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(derivative)
+        ctx.up, ctx.last = up, last
+        return last.product(last.x, last.weight, last.bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None, None, None]:
+        (derivative,) = ctx.saved_tensors
+        down, up, product = ctx.last.weight.t(), ctx.up.t(), ctx.last.product
+
+        def back(vectors: Tensor) -> list[Tensor]:
+            return [_without_zeros_twice(vectors, down, derivative, up, product)]
+
+        return (*side_by_side(gradients[0], back), None, None, None)
+
+
 def _forward(module: Any, product: Product) -> Callable[[Tensor], Tensor]:
     def forward(input: Tensor) -> Tensor:  # noqa: A002 - the module's own parameter name
         weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
         if not (input.requires_grad and torch.is_grad_enabled()):
             return product(input, weight, module.bias)
-        result: Any = _Linear.apply(input, weight, module.bias, product)
+        known = derivative_of(input)
+        result: Any
+        if known is not None and type(known[1]) is _Linear._backward_cls:  # noqa: SLF001
+            derivative, before = known
+            last = _Last(input.detach(), weight, module.bias, product)
+            result = _Feed.apply(before.x, before.weight, derivative, last)
+        else:
+            result = _Linear.apply(input, weight, module.bias, product)
         return result
 
     return forward

@@ -14,6 +14,7 @@ from am_inseq.attribute import Request, attribute
 from am_inseq.core.attribution import Attribution
 from am_inseq.errors import UnknownNameError
 from am_inseq.models import linears
+from am_inseq.models.activations import derivatives_taken_once
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from am_inseq.models.linears import LINEARS, fastest_linears
 from tests.tiny.families import build, tiny
@@ -176,3 +177,57 @@ def test_a_layer_and_its_gradient_are_the_same_in_every_kind_of_batch(monkeypatc
     torch.testing.assert_close(mapped, expected)
     single = torch.autograd.grad(y, x, vectors[0])[0]
     torch.testing.assert_close(single, expected[0])
+
+
+class Feed(nn.Module):
+    """A feed-forward block written out, as BART's is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.act, self.down = nn.Linear(5, 9), nn.GELU(), nn.Linear(9, 5)
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(nn.functional.dropout(self.act(self.up(x)), 0.5, training=False))
+
+
+@pytest.mark.parametrize("dead", [0, 4, 11, 12])
+@pytest.mark.parametrize("choice", ["torch", "onednn"])
+def test_a_feed_forward_block_is_gone_back_through_at_once(monkeypatch, choice, dead):
+    monkeypatch.setenv(LINEARS, choice)
+    torch.manual_seed(0)
+    feed, x = Feed(), torch.randn(2, 3, 5, requires_grad=True)
+    vectors = torch.randn(2, 2, 3, 5)
+    vectors.view(12, 5)[torch.randperm(12)[:dead]] = 0.0
+    plain = feed(x)
+    expected = [torch.autograd.grad(plain, x, one, retain_graph=True)[0] for one in vectors]
+
+    with derivatives_taken_once(feed), fastest_linears(feed):
+        y = feed(x)
+
+    torch.testing.assert_close(y, plain)
+    assert type(y.grad_fn).__name__ == "_FeedBackward"
+    many = torch.autograd.grad(y, x, vectors, is_grads_batched=True, retain_graph=True)[0]
+    torch.testing.assert_close(many, torch.stack(expected))
+    single = torch.autograd.grad(y, x, vectors[0])[0]
+    torch.testing.assert_close(single, expected[0])
+
+
+@pytest.mark.parametrize("name", ["mlp.c_fc", "mlp.act", "mlp.c_proj", "mlp"])
+@pytest.mark.parametrize("is_input", [False, True])
+def test_activations_inside_a_feed_forward_block_have_their_own_gradients(
+    monkeypatch, name, is_input
+):
+    monkeypatch.setenv(LINEARS, "onednn")
+    asked = Request(
+        prompt=PROMPT,
+        target=TARGET,
+        method="layer_gradient_x_activation",
+        options={"target_layer": f"transformer.h.0.{name}", "attribute_to_layer_input": is_input},
+    )
+
+    exact = attribute(tiny("gpt2"), asked)  # in float64, whose layers are left alone
+
+    values = attribute(single("gpt2"), asked).values
+    torch.testing.assert_close(values, exact.values.to(values), rtol=1e-4, atol=1e-6)
+    assert exact.values.abs().max() > 1e-4
