@@ -8,6 +8,7 @@ from typing import Any, Final
 STEPS: Final = {"step_scores": ["probability", "entropy"]}
 RANDOM: Final = "draws differ"
 APART: Final = "inseq computes something else"
+LAYERS: Final = 4  # whose gradients inseq takes one after another
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
     gradients = 6.0 if decoder_only else 3.0
     steps = 50 if full else 4
     samples = 50 if full else 16
+    some = 16 if decoder_only or full else 8
     rows = [
         Row(shape, "saliency", goal=gradients),
         Row(shape, "input_x_gradient", goal=gradients),
@@ -109,10 +111,10 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
             shape,
             "sequential_integrated_gradients",
             {"n_steps": steps},
-            prompt=16,
-            target=16,
-            forwards=steps * 32,
-            backwards=steps * 12,
+            prompt=some,
+            target=some,
+            forwards=steps * 2 * some,
+            backwards=steps * 0.75 * some,
             goal=4.0,
         ),
         Row(shape, "occlusion", prompt=16, target=16, forwards=16, backwards=0, goal=20.0),
@@ -135,7 +137,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
             target=16,
             forwards=5 * 4 * 17,
             backwards=0,
-            apart=RANDOM,
+            apart=f"{RANDOM}; inseq downloads a tagger",
         ),
         Row(shape, "attention", backwards=0, goal=1.0),
         Row(shape, "dummy", STEPS, backwards=0, goal=20.0),
@@ -157,7 +159,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
                 target=16,
                 goal=12.0,
                 apart="inseq gives one layer",
-                layers=12,
+                layers=12 if full else LAYERS,
             ),
             Row(
                 shape,
@@ -167,6 +169,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
                 forwards=steps,
                 backwards=steps * 0.5,
                 goal=3.0,
+                apart="inseq gives zeros",
             ),
             Row(
                 shape, "layer_deeplift", made={"target_layer": block}, forwards=2, backwards=0.5,
