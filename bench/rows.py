@@ -19,6 +19,7 @@ class Row:
         shape: the model; see `models.make`.
         method: the method's name.
         options: arguments of `attribute`.
+        ours: arguments that am_inseq alone is given.
         made: options that inseq takes when the method is made.
         prompt: P.
         target: T.
@@ -34,6 +35,7 @@ class Row:
     shape: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+    ours: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
     prompt: int = 32
     target: int = 32
@@ -53,7 +55,7 @@ class Row:
     @property
     def label(self) -> str:
         """Method and options, readable."""
-        given = {**self.made, **self.options}
+        given = {**self.made, **self.options, **self.ours}
         score = given.pop("attributed_fn", None)
         shown = [f"{k}={'+'.join(v) if isinstance(v, list) else v}" for k, v in given.items()]
         if self.layers is not None:
@@ -116,6 +118,18 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
             forwards=steps * 2 * some,
             backwards=steps * 0.75 * some,
             goal=4.0,
+        ),
+        Row(
+            shape,
+            "sequential_integrated_gradients",
+            {"n_steps": steps},
+            {"only_totals": True},
+            prompt=some,
+            target=some,
+            forwards=some,  # half of each, as tokens before the one that moves stay
+            backwards=0,
+            goal=20.0,
+            apart="exact; inseq's is a quadrature",
         ),
         Row(shape, "occlusion", prompt=16, target=16, forwards=16, backwards=0, goal=20.0),
         Row(
