@@ -18,7 +18,9 @@ from transformers import (
 )
 
 SPECIAL: Final = ("<pad>", "<unk>", "<s>", "</s>")
-SHAPES: Final = ("gpt2-124m", "bart-139m", "t5-60m", "gpt2-small", "bart-small")
+SHAPES: Final = ("gpt2-124m", "bart-139m", "t5-60m", "gpt2-mid", "gpt2-small", "bart-small")
+
+GPT2: Final = {"gpt2-124m": (12, 768, 12), "gpt2-mid": (4, 256, 4), "gpt2-small": (2, 64, 4)}
 
 
 def word(index: int) -> str:
@@ -58,13 +60,14 @@ def make(shape: str, folder: Path) -> Path:
     torch.manual_seed(0)
     small = shape.endswith("small")
     if shape.startswith("gpt2"):
-        size = 2_000 if small else 50_257
+        size = 50_257 if shape.endswith("124m") else 2_000
+        layers, width, heads = GPT2[shape]
         network = GPT2LMHeadModel(
             GPT2Config(
                 vocab_size=size,
-                n_layer=2 if small else 12,
-                n_embd=64 if small else 768,
-                n_head=4 if small else 12,
+                n_layer=layers,
+                n_embd=width,
+                n_head=heads,
                 n_positions=1024,
                 bos_token_id=2,
                 eos_token_id=3,

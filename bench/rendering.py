@@ -26,6 +26,8 @@ PYTHONS: Final = {
     "inseq": ROOT / ".venv-inseq" / "bin" / "python",
     "am_inseq": ROOT / ".venv" / "bin" / "python",
 }
+SMALL: Final = (600, 100)  # prompt and target tokens
+LARGE: Final = (1500, 200)  # of which inseq needs a minute and a half
 WORDS: Final = ("the", "model", "reads", "every", "word", "of", "this", "long", "text", "and")
 
 
@@ -141,7 +143,7 @@ def measure(
 
 
 def rows(
-    prompt: int = 1500, targets: int = 200, pythons: dict[str, Path] | None = None
+    prompt: int, targets: int, pythons: dict[str, Path] | None = None
 ) -> list[tuple[str, str, str]]:
     """(what, inseq, am_inseq) for a table of `prompt` by `targets` tokens."""
     with tempfile.TemporaryDirectory() as folder:
@@ -169,8 +171,8 @@ def main() -> None:
     """Prints the rows, or is one library's side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", nargs=4, metavar=("LIBRARY", "PROMPT", "TARGETS", "PAGE"))
-    parser.add_argument("--prompt", type=int, default=1500)
-    parser.add_argument("--targets", type=int, default=200)
+    parser.add_argument("--prompt", type=int, default=LARGE[0])
+    parser.add_argument("--targets", type=int, default=LARGE[1])
     parser.add_argument("--browser", action="store_true")
     for library, path in PYTHONS.items():
         parser.add_argument(f"--{library.replace('_', '-')}-python", type=Path, default=path)

@@ -8,6 +8,7 @@ from typing import Any, Final
 STEPS: Final = {"step_scores": ["probability", "entropy"]}
 RANDOM: Final = "draws differ"
 APART: Final = "inseq computes something else"
+LAYERS: Final = 4  # whose gradients inseq takes one after another
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Row:
         shape: the model; see `models.make`.
         method: the method's name.
         options: arguments of `attribute`.
+        ours: arguments that am_inseq alone is given.
         made: options that inseq takes when the method is made.
         prompt: P.
         target: T.
@@ -33,6 +35,7 @@ class Row:
     shape: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
+    ours: dict[str, Any] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
     prompt: int = 32
     target: int = 32
@@ -52,7 +55,7 @@ class Row:
     @property
     def label(self) -> str:
         """Method and options, readable."""
-        given = {**self.made, **self.options}
+        given = {**self.made, **self.options, **self.ours}
         score = given.pop("attributed_fn", None)
         shown = [f"{k}={'+'.join(v) if isinstance(v, list) else v}" for k, v in given.items()]
         if self.layers is not None:
@@ -84,6 +87,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
     gradients = 6.0 if decoder_only else 3.0
     steps = 50 if full else 4
     samples = 50 if full else 16
+    some = 16 if decoder_only or full else 8
     rows = [
         Row(shape, "saliency", goal=gradients),
         Row(shape, "input_x_gradient", goal=gradients),
@@ -109,11 +113,23 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
             shape,
             "sequential_integrated_gradients",
             {"n_steps": steps},
-            prompt=16,
-            target=16,
-            forwards=steps * 32,
-            backwards=steps * 12,
+            prompt=some,
+            target=some,
+            forwards=steps * 2 * some,
+            backwards=steps * 0.75 * some,
             goal=4.0,
+        ),
+        Row(
+            shape,
+            "sequential_integrated_gradients",
+            {"n_steps": steps},
+            {"only_totals": True},
+            prompt=some,
+            target=some,
+            forwards=some,  # half of each, as tokens before the one that moves stay
+            backwards=0,
+            goal=20.0,
+            apart="exact; inseq's is a quadrature",
         ),
         Row(shape, "occlusion", prompt=16, target=16, forwards=16, backwards=0, goal=20.0),
         Row(
@@ -135,7 +151,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
             target=16,
             forwards=5 * 4 * 17,
             backwards=0,
-            apart=RANDOM,
+            apart=f"{RANDOM}; inseq downloads a tagger",
         ),
         Row(shape, "attention", backwards=0, goal=1.0),
         Row(shape, "dummy", STEPS, backwards=0, goal=20.0),
@@ -157,7 +173,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
                 target=16,
                 goal=12.0,
                 apart="inseq gives one layer",
-                layers=12,
+                layers=12 if full else LAYERS,
             ),
             Row(
                 shape,
@@ -167,6 +183,7 @@ def rows_for(shape: str, *, full: bool = False) -> list[Row]:
                 forwards=steps,
                 backwards=steps * 0.5,
                 goal=3.0,
+                apart="inseq gives zeros",
             ),
             Row(
                 shape, "layer_deeplift", made={"target_layer": block}, forwards=2, backwards=0.5,

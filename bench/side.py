@@ -44,7 +44,7 @@ def _attribute(library: str, model: Any, job: dict[str, Any]) -> Any:
     elif library == "inseq":
         options["method"] = job["method"]
     else:
-        options = {**options, **made, "method": job["method"]}
+        options = {**options, **made, **job.get("ours", {}), "method": job["method"]}
     return model.attribute(job["input"], job["output"], show_progress=False, **options)
 
 

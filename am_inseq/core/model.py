@@ -383,6 +383,10 @@ class Model(Protocol):
         """Inside, forwards record a graph through which many vectors can go back at once."""
         ...
 
+    def fast_products(self) -> AbstractContextManager[None]:
+        """Inside, forwards that nothing goes back through multiply as fast as the machine can."""
+        ...
+
     def watched(self, checkpoint: Callable[[], None]) -> AbstractContextManager[None]:
         """Inside, `checkpoint` is called at every block of the network, forwards and backwards."""
         ...

@@ -21,7 +21,8 @@ def read_logits(
     model: Model, task: Task, budget: Budget, meter: Meter
 ) -> Float[Tensor, "member vocab"]:
     """(member, vocab) by one teacher-forced forward; more only where they would not fit at once."""
-    return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), budget)
+    with model.fast_products():
+        return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), budget)
 
 
 @torch.no_grad()

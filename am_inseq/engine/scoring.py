@@ -26,10 +26,11 @@ def scores(evaluator: Evaluator, asked: Scores, budget: Budget) -> Tensor:
     """(variant, target), with a score axis before it or no target axis after it; see `Scores`."""
     measured = asked.of or (evaluator.task.score,)
     rows = min(evaluator.rows(budget), asked.at_most or len(asked.variants) or 1)
-    if asked.targets:
-        answer = _each_its_own(evaluator, asked, measured, budget)
-    else:
-        answer = _every_target(evaluator, asked.variants, measured, rows)
+    with evaluator.model.fast_products():
+        if asked.targets:
+            answer = _each_its_own(evaluator, asked, measured, budget)
+        else:
+            answer = _every_target(evaluator, asked.variants, measured, rows)
     return answer if asked.of else answer[0]
 
 

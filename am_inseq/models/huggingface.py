@@ -248,7 +248,7 @@ class HuggingFaceModel:
         Raises:
             UnsupportedError: the family gives no attention weights.
         """
-        with kernel(self.network, "eager"):
+        with kernel(self.network, "eager"), self.fast_products():
             return read_attention(self._halves(), inputs, positions)
 
     @contextlib.contextmanager
@@ -257,7 +257,7 @@ class HuggingFaceModel:
     ) -> Generator[ReadBlocks]:
         """Inside, the blocks of the network, which has read one row; see `core.model.Model`."""
         can_cut = not self.has_encoder and self.can_chain()
-        with kernel(self.network, "eager"):
+        with kernel(self.network, "eager"), self.fast_products():
             yield ReadBlocks(self._halves(), inputs, positions, can_cut=can_cut)
 
     def states(self, inputs: Inputs) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -309,6 +309,10 @@ class HuggingFaceModel:
             faster,
         ):
             yield
+
+    def fast_products(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, forwards without a graph use the fastest products; see `models.linears`."""
+        return fastest_linears(self.network)
 
     def sites(self, written: Sequence[object]) -> tuple[Site, ...]:
         """The places inside the network that the user wrote; see `models.sites.resolve`."""
