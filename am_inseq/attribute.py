@@ -18,7 +18,7 @@ from am_inseq.core.tokens import Token
 from am_inseq.engine.check import Guard
 from am_inseq.engine.cost import Cost, count_tokens
 from am_inseq.engine.evaluate import answer
-from am_inseq.engine.memory import ONE_ROW, shrinking
+from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.reference import read_logits
 from am_inseq.engine.run import count_variants, run
 from am_inseq.engine.setting import Setting
@@ -149,11 +149,12 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
     positions = explained(sequence, request, None if contrast is None else contrast.pairs)
     task = make_task(model, request, chosen, sequence, positions, spans)
     meter = Meter(lambda _done, _expected: None)
-    read_logits(model, task, request.budget, meter)  # the first pass of a process is slow
+    room = Room(request.budget)
+    read_logits(model, task, room, meter)  # the first pass of a process is slow
     started, meter.forward_tokens = time.perf_counter(), 0
-    read_logits(model, task, request.budget, meter)
+    read_logits(model, task, room, meter)
     rate = meter.forward_tokens / (time.perf_counter() - started)
-    setting = Setting(model, task, request.budget, meter, [])
+    setting = Setting(model, task, room, meter, [])
     if contrast is not None:
         paired = [contrast.pairs[position] for position in positions]
         setting.other = make_task(model, request, chosen, contrast.sequence, paired)
@@ -190,7 +191,7 @@ def _parts(
     if method.needs_gradients:
         size = request.budget.for_gradients(*task.embeds.shape)
         size = min(size, most or size)
-    able = shrinking(lambda _budget: model.capabilities(), ONE_ROW)
+    able = shrinking(lambda _budget: model.capabilities(), Room(ONE_ROW))
     if not able.causal:  # a group is cut after its target
         size = 1
         if len(task.members) > targets:
@@ -222,10 +223,11 @@ class _Run:
         self.positions = explained(sequence, request, None if contrast is None else contrast.pairs)
         self.meter = Meter(self._report)
         self.notes: list[str] = []
+        self.room = Room(request.budget)
         task = make_task(model, request, chosen, sequence, self.positions, self.spans)
         kind = precision(model.network)
         self.guard = Guard(model.name, kind, task.member_ids, lambda: self._read(task))
-        self.setting = Setting(model, task, request.budget, self.meter, self.notes)
+        self.setting = Setting(model, task, self.room, self.meter, self.notes)
         if contrast is not None:
             paired = [contrast.pairs[position] for position in self.positions]
             self.setting.other = make_task(model, request, chosen, contrast.sequence, paired)
@@ -233,7 +235,7 @@ class _Run:
         self.task = self.setting.explained(chosen.score, is_run=request.contrast_force_inputs)
 
     def _read(self, task: Task) -> Tensor:
-        return read_logits(self.model, task, self.request.budget, self.meter)
+        return read_logits(self.model, task, self.room, self.meter)
 
     def _step_scores(self) -> dict[str, tuple[float, ...]]:
         """Every recorded score; contrastive ones with the contrast sequence really run."""
@@ -261,7 +263,7 @@ class _Run:
                 part,
                 self.guard,
                 task.covered(chosen).start,
-                self.request.budget,
+                self.room,
                 self.listener.checkpoint,
                 self.meter,
                 self.notes,

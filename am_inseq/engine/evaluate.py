@@ -20,7 +20,7 @@ from am_inseq.core.evaluation import (
 )
 from am_inseq.engine.attentions import attentions
 from am_inseq.engine.contributions import folded
-from am_inseq.engine.memory import ONE_ROW, shrinking
+from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.neighbours import embedded, nearest, peers
 from am_inseq.engine.programs import run_program
 from am_inseq.engine.scoring import scores
@@ -30,19 +30,19 @@ from am_inseq.engine.zeroing import zeroed
 
 
 def answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case
-    """The answer to `asked`, within the evaluator's budget; see its class for the shape."""
-    budget = evaluator.budget
+    """The answer to `asked`, within the budget that is left; see its class for the shape."""
+    room = evaluator.room
     match asked:
         case Scores():
-            return shrinking(lambda smaller: scores(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: scores(evaluator, asked, smaller), room)
         case Contributions():
-            return shrinking(lambda smaller: folded(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: folded(evaluator, asked, smaller), room)
         case Attentions():
-            return shrinking(lambda _smaller: attentions(evaluator, asked), ONE_ROW)
+            return shrinking(lambda _smaller: attentions(evaluator, asked), Room(ONE_ROW))
         case SiteContributions():
-            return shrinking(lambda smaller: site_contributions(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: site_contributions(evaluator, asked, smaller), room)
         case ValueZeroing():
-            return shrinking(lambda smaller: zeroed(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: zeroed(evaluator, asked, smaller), room)
         case Nearest():
             return nearest(evaluator, asked)
         case Peers():

@@ -18,7 +18,7 @@ from am_inseq.core.task import Task
 from am_inseq.core.tokens import Side
 from am_inseq.core.variants import INPUT
 from am_inseq.engine.inputs import predicted_at
-from am_inseq.engine.memory import ONE_ROW, Budget, shrinking
+from am_inseq.engine.memory import ONE_ROW, Budget, Room, shrinking
 from am_inseq.engine.reading import sides_read
 from am_inseq.engine.state import Evaluator, measure
 from am_inseq.errors import InputError, UnsupportedError
@@ -28,20 +28,18 @@ def run_program(evaluator: Evaluator, asked: Run) -> Any:
     """What the program returns; the guard sees the input once before it runs."""
     with torch.no_grad():
         evaluator.read([INPUT])
-    return asked.program(Scored(evaluator, evaluator.budget))
+    return asked.program(Scored(evaluator))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """The score of a task's targets as a function of embeddings; see `ScoreFunction`.
 
     Attributes:
         evaluator: what is at hand to run the task.
-        budget: bounds on a device batch; made smaller for good when the device was full.
     """
 
     evaluator: Evaluator
-    budget: Budget
 
     @property
     def network(self) -> Any:
@@ -51,8 +49,8 @@ class Scored:
     @property
     def rows(self) -> int:
         """How many rows are run at once."""
-        length = len(self.evaluator.task.ids)
-        return min(self.evaluator.rows(self.budget), max(1, self.budget.vectors // length))
+        budget, length = self.evaluator.room.budget, len(self.evaluator.task.ids)
+        return min(self.evaluator.rows(budget), max(1, budget.vectors // length))
 
     def __call__(
         self, rows: Float[Tensor, "row token hidden"], targets: slice
@@ -65,8 +63,7 @@ class Scored:
         task = self.evaluator.task.group(targets)
         with_gradient = torch.is_grad_enabled() and rows.requires_grad
 
-        def work(budget: Budget) -> tuple[Tensor, Tensor | None]:
-            self.budget = budget
+        def work(_budget: Budget) -> tuple[Tensor, Tensor | None]:
             parts = [
                 _part(self, some, task, with_gradient=with_gradient)
                 for some in rows.split(self.rows)
@@ -74,7 +71,7 @@ class Scored:
             gradients = [gradient for _, gradient in parts if gradient is not None]
             return torch.cat([s for s, _ in parts]), torch.cat(gradients) if gradients else None
 
-        scores, gradient = shrinking(work, self.budget)
+        scores, gradient = shrinking(work, self.evaluator.room)
         return scores if gradient is None else _Known.apply(rows, scores, gradient)
 
     def at_once(
@@ -95,7 +92,7 @@ class Scored:
             linear = [(moved * pull).sum((1, 2)) for pull in _pulls(scores, read)]
             return scores.detach() + torch.stack(linear, 1)
 
-        return shrinking(work, ONE_ROW)
+        return shrinking(work, Room(ONE_ROW))
 
     @contextlib.contextmanager
     def tapped(

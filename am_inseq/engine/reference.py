@@ -13,15 +13,15 @@ from am_inseq.core.task import Task
 from am_inseq.core.variants import Replaced
 from am_inseq.engine.check import target_log_probabilities
 from am_inseq.engine.inputs import id_rows, predicted_at
-from am_inseq.engine.memory import Budget, shrinking
+from am_inseq.engine.memory import Budget, Room, shrinking
 from am_inseq.engine.state import Meter
 
 
 def read_logits(
-    model: Model, task: Task, budget: Budget, meter: Meter
+    model: Model, task: Task, room: Room, meter: Meter
 ) -> Float[Tensor, "member vocab"]:
     """(member, vocab) by one teacher-forced forward; more only where they would not fit at once."""
-    return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), budget)
+    return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), room)
 
 
 @torch.no_grad()
