@@ -18,12 +18,12 @@ from am_inseq.core.tokens import Token
 from am_inseq.engine.check import Guard
 from am_inseq.engine.cost import Cost, count_tokens
 from am_inseq.engine.evaluate import answer
+from am_inseq.engine.members import read_apart
 from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.reference import read_logits
 from am_inseq.engine.run import count_variants, run
 from am_inseq.engine.setting import Setting
 from am_inseq.engine.state import Evaluator, Meter
-from am_inseq.errors import UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.packed import precision
 from am_inseq.models.revision import versions
@@ -163,7 +163,8 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
     )
     backward = 0
     for part, _ in _parts(model, request, chosen.method, task):
-        more = count_tokens(chosen.method.run(part, **chosen.options), part)
+        steps = chosen.method.run(part, **chosen.options)
+        more = count_tokens(steps, part, read_apart(model, part))
         forward, backward = forward + more[0], backward + more[1]
     return Cost(forward, backward, (forward + backward) / rate)
 
@@ -184,8 +185,6 @@ def _parts(
         task: all targets.
         most: at most so many targets in a group of a method with gradients.
 
-    Raises:
-        UnsupportedError: a span's tokens cannot be read at once.
     """
     targets = size = len(task.targets)
     if method.needs_gradients:
@@ -194,11 +193,6 @@ def _parts(
     able = shrinking(lambda _budget: model.capabilities(), Room(ONE_ROW))
     if not able.causal:  # a group is cut after its target
         size = 1
-        if len(task.members) > targets:
-            raise UnsupportedError(
-                "this model lets tokens read those that follow them, so the tokens of a span "
-                "cannot be read at once; explain single tokens"
-            )
     chosen = [slice(start, min(start + size, targets)) for start in range(0, targets, size)]
     if not method.needs_gradients and size >= targets:
         return [(task, slice(0, targets))]
@@ -252,7 +246,10 @@ class _Run:
         divided = _parts(self.model, self.request, spec, task, self.listener.block_targets)
         parts = [part for part, _ in divided]
         methods = [partial(spec.run, part, **self.plan.options) for part in parts]
-        counts = [count_variants(m(), part) for m, part in zip(methods, parts, strict=True)]
+        counts = [
+            count_variants(steps(), part, read_apart(self.model, part))
+            for steps, part in zip(methods, parts, strict=True)
+        ]
         self.meter.expect(sum(counts))
         finished: list[Blocks] = []
         recorded: dict[str, tuple[float, ...]] = {}

@@ -20,6 +20,7 @@ from am_inseq.core.evaluation import (
 )
 from am_inseq.engine.attentions import attentions
 from am_inseq.engine.contributions import folded
+from am_inseq.engine.members import answer_apart, read_apart
 from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.neighbours import embedded, nearest, peers
 from am_inseq.engine.programs import run_program
@@ -29,8 +30,15 @@ from am_inseq.engine.state import Evaluator
 from am_inseq.engine.zeroing import zeroed
 
 
-def answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case
+def answer(evaluator: Evaluator, asked: Evaluation) -> Any:
     """The answer to `asked`, within the budget that is left; see its class for the shape."""
+    parts = read_apart(evaluator.model, evaluator.task)
+    if len(parts) == 1:
+        return _answer(evaluator, asked)
+    return answer_apart(evaluator, parts, asked, _answer)
+
+
+def _answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case
     room = evaluator.room
     match asked:
         case Scores():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from am_inseq.core.evaluation import Run
+from am_inseq.core.evaluation import Run, ScoreFunction
 from am_inseq.core.model import Inputs, Readout
 from am_inseq.core.task import Task
 from am_inseq.core.tokens import Side
@@ -31,6 +31,14 @@ def run_program(evaluator: Evaluator, asked: Run) -> Any:
     return asked.program(Scored(evaluator))
 
 
+def run_summed(members: Sequence[Evaluator], asked: Run) -> Any:
+    """The same for a span whose members are read apart, each with an evaluator of its own."""
+    with torch.no_grad():
+        for member in members:
+            member.read([INPUT])
+    return asked.program(Summed(tuple(Scored(member) for member in members)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """The score of a task's targets as a function of embeddings; see `ScoreFunction`.
@@ -45,6 +53,10 @@ class Scored:
     def network(self) -> Any:
         """The module that runs."""
         return self.evaluator.model.network
+
+    def parts(self) -> tuple[tuple[ScoreFunction, Task], ...]:
+        """Itself: one pass serves the task."""
+        return ((self, self.evaluator.task),)
 
     @property
     def rows(self) -> int:
@@ -127,6 +139,49 @@ class Scored:
         evaluator.meter.advance(len(rows))
         seen = partial(sides_read, evaluator.model, task, inputs)
         return read, measure(task, task.score, read.logits, seen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """The score of a span whose members are read apart; see `ScoreFunction`.
+
+    Attributes:
+        functions: those of the members, the last and longest last.
+    """
+
+    functions: tuple[Scored, ...]
+
+    @property
+    def network(self) -> Any:
+        """The module that runs."""
+        return self.functions[-1].network
+
+    def parts(self) -> tuple[tuple[ScoreFunction, Task], ...]:
+        """The members' functions and tasks."""
+        return tuple((function, function.evaluator.task) for function in self.functions)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are run at once."""
+        return self.functions[-1].rows
+
+    def __call__(
+        self, rows: Float[Tensor, "row token hidden"], targets: slice
+    ) -> Float[Tensor, "row target"]:
+        """The members' scores added up."""
+        return torch.stack([function(rows, targets) for function in self.functions]).sum(0)
+
+    def at_once(
+        self, rows: Float[Tensor, "row token hidden"], targets: slice
+    ) -> Float[Tensor, "row target"]:
+        """The same, joined to the graph of the network, which runs once for each member."""
+        return torch.stack([one.at_once(rows, targets) for one in self.functions]).sum(0)
+
+    def tapped(
+        self, layer: object, tap: Callable[[Tensor], Tensor], *, is_input: bool
+    ) -> contextlib.AbstractContextManager[Side]:
+        """Inside, `tap(activation)` stands in for the layer's activation in every pass."""
+        return self.functions[-1].tapped(layer, tap, is_input=is_input)
 
 
 class _Known(torch.autograd.Function):

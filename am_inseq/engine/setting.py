@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,10 +15,11 @@ from am_inseq.core.specs import BoundScore, Need
 from am_inseq.core.task import Contrast, Task
 from am_inseq.core.variants import Replaced
 from am_inseq.engine.inputs import id_rows
+from am_inseq.engine.members import read_apart
 from am_inseq.engine.memory import Room
 from am_inseq.engine.reading import SidesRead, sides_read
-from am_inseq.engine.reference import count_chunks, count_read, read_dropout, read_logits
-from am_inseq.engine.state import Meter, measure
+from am_inseq.engine.reference import count_dropout, count_read, read_dropout, read_logits
+from am_inseq.engine.state import Meter, measure_members
 from am_inseq.scores.dropout import is_still
 
 
@@ -65,11 +67,16 @@ class Setting:
     ) -> Float[Tensor, " target"]:
         """(target,) a recorded score of the input, whose logits are given; the contrast is run."""
         task = self._prepared(score, is_run=True)
+        parts = read_apart(self.model, task)
+        each = logits.split([len(part.members) for part in parts], dim=1)
+        values = [
+            measure_members(part, score, own, seen=partial(self._seen, part))
+            for part, own in zip(parts, each, strict=True)
+        ]
+        return task.summed(torch.cat(values, dim=1))[0]
 
-        def seen() -> SidesRead:
-            return sides_read(self.model, task, id_rows(task, [Replaced()]))
-
-        return measure(task, score, logits, seen)[0]
+    def _seen(self, task: Task) -> SidesRead:
+        return sides_read(self.model, task, id_rows(task, [Replaced()]))
 
     def count_tokens(
         self, explained: BoundScore, recorded: Sequence[BoundScore], *, is_run: bool
@@ -87,8 +94,8 @@ class Setting:
             tokens += count_read(self.model, self.other, self.room.budget)
         with_dropout = (one for one, _ in runs if Need.DROPOUT in one.spec.needs)
         draws = {(int(one.option("n_mcd_steps")), one.option("seed")) for one in with_dropout}
-        chunks = count_chunks(self.model, len(self.task.members), self.room.budget)
-        return tokens + sum(count for count, _ in draws) * chunks * len(self.task.ids)
+        draw = count_dropout(self.model, self.task, self.room.budget)
+        return tokens + sum(count for count, _ in draws) * draw
 
     def _prepared(self, score: BoundScore, *, is_run: bool) -> Task:
         task, needs = self.task, score.spec.needs
