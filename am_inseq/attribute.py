@@ -18,12 +18,12 @@ from am_inseq.core.tokens import Token
 from am_inseq.engine.check import Guard
 from am_inseq.engine.cost import Cost, count_tokens
 from am_inseq.engine.evaluate import answer
-from am_inseq.engine.memory import ONE_ROW, shrinking
+from am_inseq.engine.members import read_apart
+from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.reference import read_logits
 from am_inseq.engine.run import count_variants, run
 from am_inseq.engine.setting import Setting
 from am_inseq.engine.state import Evaluator, Meter
-from am_inseq.errors import UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.packed import precision
 from am_inseq.models.revision import versions
@@ -149,11 +149,12 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
     positions = explained(sequence, request, None if contrast is None else contrast.pairs)
     task = make_task(model, request, chosen, sequence, positions, spans)
     meter = Meter(lambda _done, _expected: None)
-    read_logits(model, task, request.budget, meter)  # the first pass of a process is slow
+    room = Room(request.budget)
+    read_logits(model, task, room, meter)  # the first pass of a process is slow
     started, meter.forward_tokens = time.perf_counter(), 0
-    read_logits(model, task, request.budget, meter)
+    read_logits(model, task, room, meter)
     rate = meter.forward_tokens / (time.perf_counter() - started)
-    setting = Setting(model, task, request.budget, meter, [])
+    setting = Setting(model, task, room, meter, [])
     if contrast is not None:
         paired = [contrast.pairs[position] for position in positions]
         setting.other = make_task(model, request, chosen, contrast.sequence, paired)
@@ -162,7 +163,8 @@ def _estimate(model: HuggingFaceModel, request: Request, chosen: Plan) -> Cost:
     )
     backward = 0
     for part, _ in _parts(model, request, chosen.method, task):
-        more = count_tokens(chosen.method.run(part, **chosen.options), part)
+        steps = chosen.method.run(part, **chosen.options)
+        more = count_tokens(steps, part, read_apart(model, part))
         forward, backward = forward + more[0], backward + more[1]
     return Cost(forward, backward, (forward + backward) / rate)
 
@@ -182,22 +184,14 @@ def _parts(
         method: methods without gradients take all targets at once.
         task: all targets.
         most: at most so many targets in a group of a method with gradients.
-
-    Raises:
-        UnsupportedError: a span's tokens cannot be read at once.
     """
     targets = size = len(task.targets)
     if method.needs_gradients:
         size = request.budget.for_gradients(*task.embeds.shape)
         size = min(size, most or size)
-    able = shrinking(lambda _budget: model.capabilities(), ONE_ROW)
+    able = shrinking(lambda _budget: model.capabilities(), Room(ONE_ROW))
     if not able.causal:  # a group is cut after its target
         size = 1
-        if len(task.members) > targets:
-            raise UnsupportedError(
-                "this model lets tokens read those that follow them, so the tokens of a span "
-                "cannot be read at once; explain single tokens"
-            )
     chosen = _alike(targets, size)
     if not method.needs_gradients and size >= targets:
         return [(task, slice(0, targets))]
@@ -229,10 +223,11 @@ class _Run:
         self.positions = explained(sequence, request, None if contrast is None else contrast.pairs)
         self.meter = Meter(self._report)
         self.notes: list[str] = []
+        self.room = Room(request.budget)
         task = make_task(model, request, chosen, sequence, self.positions, self.spans)
         kind = precision(model.network)
         self.guard = Guard(model.name, kind, task.member_ids, lambda: self._read(task))
-        self.setting = Setting(model, task, request.budget, self.meter, self.notes)
+        self.setting = Setting(model, task, self.room, self.meter, self.notes)
         if contrast is not None:
             paired = [contrast.pairs[position] for position in self.positions]
             self.setting.other = make_task(model, request, chosen, contrast.sequence, paired)
@@ -240,7 +235,7 @@ class _Run:
         self.task = self.setting.explained(chosen.score, is_run=request.contrast_force_inputs)
 
     def _read(self, task: Task) -> Tensor:
-        return read_logits(self.model, task, self.request.budget, self.meter)
+        return read_logits(self.model, task, self.room, self.meter)
 
     def _step_scores(self) -> dict[str, tuple[float, ...]]:
         """Every recorded score; contrastive ones with the contrast sequence really run."""
@@ -257,7 +252,10 @@ class _Run:
         divided = _parts(self.model, self.request, spec, task, self.listener.block_targets)
         parts = [part for part, _ in divided]
         methods = [partial(spec.run, part, **self.plan.options) for part in parts]
-        counts = [count_variants(m(), part) for m, part in zip(methods, parts, strict=True)]
+        counts = [
+            count_variants(steps(), part, read_apart(self.model, part))
+            for steps, part in zip(methods, parts, strict=True)
+        ]
         self.meter.expect(sum(counts))
         finished: list[Blocks] = []
         recorded: dict[str, tuple[float, ...]] = {}
@@ -268,7 +266,7 @@ class _Run:
                 part,
                 self.guard,
                 task.covered(chosen).start,
-                self.request.budget,
+                self.room,
                 self.listener.checkpoint,
                 self.meter,
                 self.notes,

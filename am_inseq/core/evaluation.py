@@ -21,6 +21,7 @@ from am_inseq.core.variants import Factor, Moved, Placed, Rule, Variant
 
 if TYPE_CHECKING:
     from am_inseq.core.scoring import BoundScore
+    from am_inseq.core.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Contributions:
         rule: how the gradient is taken.
         at_most: at most so many variants in one device batch; None: as many as the budget holds.
         spread: answer the squares of the variants' totals as well (`Folded.squares`).
+        each: answer the variants' totals one by one as well (`Folded.each`).
     """
 
     variants: tuple[Moved | Placed, ...]
@@ -69,6 +71,7 @@ class Contributions:
     rule: Rule = Rule.GRADIENT
     at_most: int | None = None
     spread: bool = False
+    each: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +85,7 @@ class Folded:
         squares: (target, token) sum over the variants of the square of what each adds to the total,
             where the spread was asked for.
         difference: (target,) score(input) - score(baseline), under Rule.DIFFERENCE.
+        each: (variant, target, token) what each variant adds to the total, where asked for.
     """
 
     total: Float[Tensor, "target token"]
@@ -89,6 +93,7 @@ class Folded:
     hidden: Float[Tensor, "target token hidden"] | None
     squares: Float[Tensor, "target token"] | None = None
     difference: Float[Tensor, " target"] | None = None
+    each: Float[Tensor, "variant target token"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,13 @@ class ScoreFunction(Protocol):
     @property
     def network(self) -> Any:
         """The module that runs, for programs that hang hooks on its parts."""
+        ...
+
+    def parts(self) -> tuple[tuple[ScoreFunction, Task], ...]:
+        """The functions that add up to this one, each of one pass of the network, and their tasks.
+
+        Itself where one pass serves the task; else one for each member of a span.
+        """
         ...
 
     @property

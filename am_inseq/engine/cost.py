@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,30 +35,42 @@ class Cost:
     seconds: float
 
 
-def count_tokens(steps: Steps[Any], task: Task) -> tuple[int, int]:
+def count_tokens(steps: Steps[Any], task: Task, parts: Sequence[Task]) -> tuple[int, int]:
     """(forward, backward) tokens of one method on one group of targets.
 
     Found by answering its questions with zeros: exact for methods whose questions do not depend on
     the answers, an upper bound where the engine can leave out what cannot matter, and where the
     method says how many rows it may read at most.
+
+    Args:
+        steps: the method's.
+        task: what it is run on.
+        parts: what is read in passes of its own; see `members.read_apart`.
     """
-    length = int(task.targets[-1])
     forward = backward = 0
 
     def answer(asked: Evaluation) -> Any:
         nonlocal forward, backward
-        rows = asked.ahead if isinstance(asked, Progress) else passes(asked, task)
-        forward += rows * length
-        if isinstance(asked, Contributions) and asked.own:
-            backward += sum(_behind(variant, task) for variant in asked.variants)
-        elif isinstance(asked, Contributions | SiteContributions):
-            backward += rows * int(task.targets.sum())
-        if isinstance(asked, Run):
-            backward += asked.backwards * length
+        for part in parts:
+            more = _tokens(asked, part)
+            forward, backward = forward + more[0], backward + more[1]
         return answer_with_zeros(asked, task)
 
     run(steps, answer)
     return forward, backward
+
+
+def _tokens(asked: Evaluation, task: Task) -> tuple[int, int]:
+    """(forward, backward) tokens of one question."""
+    length, backward = int(task.targets[-1]), 0
+    rows = asked.ahead if isinstance(asked, Progress) else passes(asked, task)
+    if isinstance(asked, Contributions) and asked.own:
+        backward = sum(_behind(variant, task) for variant in asked.variants)
+    elif isinstance(asked, Contributions | SiteContributions):
+        backward = rows * int(task.targets.sum())
+    if isinstance(asked, Run):
+        backward += asked.backwards * length
+    return rows * length, backward
 
 
 def _behind(variant: Moved | Placed, task: Task) -> int:

@@ -20,7 +20,8 @@ from am_inseq.core.evaluation import (
 )
 from am_inseq.engine.attentions import attentions
 from am_inseq.engine.contributions import folded
-from am_inseq.engine.memory import ONE_ROW, shrinking
+from am_inseq.engine.members import answer_apart, read_apart
+from am_inseq.engine.memory import ONE_ROW, Room, shrinking
 from am_inseq.engine.neighbours import embedded, nearest, peers
 from am_inseq.engine.programs import run_program
 from am_inseq.engine.scoring import scores
@@ -29,20 +30,27 @@ from am_inseq.engine.state import Evaluator
 from am_inseq.engine.zeroing import zeroed
 
 
-def answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case
-    """The answer to `asked`, within the evaluator's budget; see its class for the shape."""
-    budget = evaluator.budget
+def answer(evaluator: Evaluator, asked: Evaluation) -> Any:
+    """The answer to `asked`, within the budget that is left; see its class for the shape."""
+    parts = read_apart(evaluator.model, evaluator.task)
+    if len(parts) == 1:
+        return _answer(evaluator, asked)
+    return answer_apart(evaluator, parts, asked, _answer)
+
+
+def _answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case
+    room = evaluator.room
     match asked:
         case Scores():
-            return shrinking(lambda smaller: scores(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: scores(evaluator, asked, smaller), room)
         case Contributions():
-            return shrinking(lambda smaller: folded(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: folded(evaluator, asked, smaller), room)
         case Attentions():
-            return shrinking(lambda _smaller: attentions(evaluator, asked), ONE_ROW)
+            return shrinking(lambda _smaller: attentions(evaluator, asked), Room(ONE_ROW))
         case SiteContributions():
-            return shrinking(lambda smaller: site_contributions(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: site_contributions(evaluator, asked, smaller), room)
         case ValueZeroing():
-            return shrinking(lambda smaller: zeroed(evaluator, asked, smaller), budget)
+            return shrinking(lambda smaller: zeroed(evaluator, asked, smaller), room)
         case Nearest():
             return nearest(evaluator, asked)
         case Peers():

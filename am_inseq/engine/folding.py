@@ -20,12 +20,14 @@ class Rows:
     """One device batch of variants, and what becomes of their gradients.
 
     Attributes:
-        variants: one for each row.
+        chosen: which of the variants that were asked for; one for each row.
+        variants: those.
         weights: (row,) each one's weight.
         factor: (row, token, hidden) what each one's gradient is multiplied by, where they differ.
         moved: (row, token) which tokens receive each one's gradient, where not all do.
     """
 
+    chosen: Sequence[int]
     variants: Sequence[Moved | Placed]
     weights: Float[Tensor, " row"]
     factor: Float[Tensor, "row token hidden"] | None
@@ -46,6 +48,8 @@ class Fold:
         empty = torch.zeros_like(task.embeds, dtype=wide(task.embeds.dtype))
         self.gradient = empty.repeat(targets, 1, 1)
         self._squares = self.gradient.new_zeros(targets, len(empty)) if asked.spread else None
+        count = len(asked.variants)
+        self._each = self.gradient.new_zeros(count, targets, len(empty)) if asked.each else None
         self._shared = self._shared_factor()
 
     def _shared_factor(self) -> Tensor | None:
@@ -67,6 +71,7 @@ class Fold:
             factor = torch.stack(each)
         variants = [asked.variants[index] for index in chosen]
         return Rows(
+            chosen,
             variants,
             torch.tensor([asked.weights[index] for index in chosen]).to(self.gradient),
             factor,
@@ -87,10 +92,14 @@ class Fold:
         if rows.moved is not None:
             part = part * rows.moved[:, here, None]
         self.gradient[targets, here] += part.sum(1, dtype=self.gradient.dtype)
+        if self._squares is None and self._each is None:
+            return
+        whole = part if self._shared is None else part * self._shared[here]
+        totals = whole.sum(-1, dtype=self.gradient.dtype)
         if self._squares is not None:
-            whole = part if self._shared is None else part * self._shared[here]
-            totals = whole.sum(-1, dtype=self.gradient.dtype)
             self._squares[targets, here] += totals.pow(2).sum(1)
+        if self._each is not None:
+            self._each[list(rows.chosen), targets, here] += totals.transpose(0, 1)
 
     def answer(self) -> Folded:
         """What has been added, where the tokens are free and before the target."""
@@ -98,12 +107,13 @@ class Fold:
         gradient = self.gradient.masked_fill_(~reachable[..., None], 0.0)
         if self._shared is not None:
             gradient = gradient * self._shared
-        squares = self._squares
+        squares, each = self._squares, self._each
         return Folded(
             total=gradient.sum(-1),
             magnitude=gradient.norm(dim=-1),
             hidden=gradient if self.task.keep_hidden else None,
             squares=None if squares is None else squares.masked_fill_(~reachable, 0.0),
+            each=None if each is None else each.masked_fill_(~reachable, 0.0),
         )
 
 

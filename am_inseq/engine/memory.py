@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from am_inseq.errors import ResourceError
@@ -60,23 +60,38 @@ class Budget:
 ONE_ROW: Final = Budget(1, 1, 1, 1, 1, most_rows=1)
 
 
-def shrinking(work: Callable[[Budget], T], budget: Budget) -> T:
-    """`work` within `budget`; after running out of memory, again within half, down to one row.
+@dataclass(slots=True)
+class Room:
+    """How much is known to fit on the device; one for each run, which all its questions share.
+
+    Attributes:
+        budget: as given, until it was too much; then as much as fitted.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+
+
+def shrinking(work: Callable[[Budget], T], room: Room) -> T:
+    """`work` within the budget; after running out of memory, again within half, down to one row.
+
+    Args:
+        work: is given the budget.
+        room: holds it, and keeps what was found to be small enough for whatever comes next.
 
     Raises:
         ResourceError: one row did not fit either; names what the device said.
     """
     while True:
         try:
-            return work(budget)
+            return work(room.budget)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            smaller = replace(budget).halved()
-            if smaller == budget:
+            smaller = room.budget.halved()
+            if smaller == room.budget:
                 first = str(error).splitlines()[0]
                 raise ResourceError(
                     f"one row of this text does not fit on the device ({first}); "
                     "use a shorter text, a smaller model or another device"
                 ) from error
-            budget = smaller
+            room.budget = smaller

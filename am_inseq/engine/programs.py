@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from am_inseq.core.evaluation import Run
+from am_inseq.core.evaluation import Run, ScoreFunction
 from am_inseq.core.model import Inputs, Readout
 from am_inseq.core.task import Task
 from am_inseq.core.tokens import Side
 from am_inseq.core.variants import INPUT
 from am_inseq.engine.inputs import predicted_at
-from am_inseq.engine.memory import ONE_ROW, Budget, shrinking
+from am_inseq.engine.memory import ONE_ROW, Budget, Room, shrinking
 from am_inseq.engine.reading import sides_read
 from am_inseq.engine.state import Evaluator, measure
 from am_inseq.errors import InputError, UnsupportedError
@@ -28,31 +28,41 @@ def run_program(evaluator: Evaluator, asked: Run) -> Any:
     """What the program returns; the guard sees the input once before it runs."""
     with torch.no_grad():
         evaluator.read([INPUT])
-    return asked.program(Scored(evaluator, evaluator.budget))
+    return asked.program(Scored(evaluator))
 
 
-@dataclass(slots=True, eq=False)
+def run_summed(members: Sequence[Evaluator], asked: Run) -> Any:
+    """The same for a span whose members are read apart, each with an evaluator of its own."""
+    with torch.no_grad():
+        for member in members:
+            member.read([INPUT])
+    return asked.program(Summed(tuple(Scored(member) for member in members)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scored:
     """The score of a task's targets as a function of embeddings; see `ScoreFunction`.
 
     Attributes:
         evaluator: what is at hand to run the task.
-        budget: bounds on a device batch; made smaller for good when the device was full.
     """
 
     evaluator: Evaluator
-    budget: Budget
 
     @property
     def network(self) -> Any:
         """The module that runs."""
         return self.evaluator.model.network
 
+    def parts(self) -> tuple[tuple[ScoreFunction, Task], ...]:
+        """Itself: one pass serves the task."""
+        return ((self, self.evaluator.task),)
+
     @property
     def rows(self) -> int:
         """How many rows are run at once."""
-        length = len(self.evaluator.task.ids)
-        return min(self.evaluator.rows(self.budget), max(1, self.budget.vectors // length))
+        budget, length = self.evaluator.room.budget, len(self.evaluator.task.ids)
+        return min(self.evaluator.rows(budget), max(1, budget.vectors // length))
 
     def __call__(
         self, rows: Float[Tensor, "row token hidden"], targets: slice
@@ -65,8 +75,7 @@ class Scored:
         task = self.evaluator.task.group(targets)
         with_gradient = torch.is_grad_enabled() and rows.requires_grad
 
-        def work(budget: Budget) -> tuple[Tensor, Tensor | None]:
-            self.budget = budget
+        def work(_budget: Budget) -> tuple[Tensor, Tensor | None]:
             parts = [
                 _part(self, some, task, with_gradient=with_gradient)
                 for some in rows.split(self.rows)
@@ -74,7 +83,7 @@ class Scored:
             gradients = [gradient for _, gradient in parts if gradient is not None]
             return torch.cat([s for s, _ in parts]), torch.cat(gradients) if gradients else None
 
-        scores, gradient = shrinking(work, self.budget)
+        scores, gradient = shrinking(work, self.evaluator.room)
         return scores if gradient is None else _Known.apply(rows, scores, gradient)
 
     def at_once(
@@ -95,7 +104,7 @@ class Scored:
             linear = [(moved * pull).sum((1, 2)) for pull in _pulls(scores, read)]
             return scores.detach() + torch.stack(linear, 1)
 
-        return shrinking(work, ONE_ROW)
+        return shrinking(work, Room(ONE_ROW))
 
     @contextlib.contextmanager
     def tapped(
@@ -130,6 +139,49 @@ class Scored:
         evaluator.meter.advance(len(rows))
         seen = partial(sides_read, evaluator.model, task, inputs)
         return read, measure(task, task.score, read.logits, seen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """The score of a span whose members are read apart; see `ScoreFunction`.
+
+    Attributes:
+        functions: those of the members, the last and longest last.
+    """
+
+    functions: tuple[Scored, ...]
+
+    @property
+    def network(self) -> Any:
+        """The module that runs."""
+        return self.functions[-1].network
+
+    def parts(self) -> tuple[tuple[ScoreFunction, Task], ...]:
+        """The members' functions and tasks."""
+        return tuple((function, function.evaluator.task) for function in self.functions)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are run at once."""
+        return self.functions[-1].rows
+
+    def __call__(
+        self, rows: Float[Tensor, "row token hidden"], targets: slice
+    ) -> Float[Tensor, "row target"]:
+        """The members' scores added up."""
+        return torch.stack([function(rows, targets) for function in self.functions]).sum(0)
+
+    def at_once(
+        self, rows: Float[Tensor, "row token hidden"], targets: slice
+    ) -> Float[Tensor, "row target"]:
+        """The same, joined to the graph of the network, which runs once for each member."""
+        return torch.stack([one.at_once(rows, targets) for one in self.functions]).sum(0)
+
+    def tapped(
+        self, layer: object, tap: Callable[[Tensor], Tensor], *, is_input: bool
+    ) -> contextlib.AbstractContextManager[Side]:
+        """Inside, `tap(activation)` stands in for the layer's activation in every pass."""
+        return self.functions[-1].tapped(layer, tap, is_input=is_input)
 
 
 class _Known(torch.autograd.Function):

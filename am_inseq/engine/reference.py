@@ -13,16 +13,17 @@ from am_inseq.core.task import Task
 from am_inseq.core.variants import Replaced
 from am_inseq.engine.check import target_log_probabilities
 from am_inseq.engine.inputs import id_rows, predicted_at
-from am_inseq.engine.memory import Budget, shrinking
+from am_inseq.engine.members import read_apart
+from am_inseq.engine.memory import Budget, Room, shrinking
 from am_inseq.engine.state import Meter
 
 
 def read_logits(
-    model: Model, task: Task, budget: Budget, meter: Meter
+    model: Model, task: Task, room: Room, meter: Meter
 ) -> Float[Tensor, "member vocab"]:
     """(member, vocab) by one teacher-forced forward; more only where they would not fit at once."""
     with model.fast_products():
-        return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), budget)
+        return shrinking(lambda smaller: _read(model, task.apart(), smaller, meter), room)
 
 
 @torch.no_grad()
@@ -51,9 +52,19 @@ def count_read(model: Model, task: Task, budget: Budget) -> int:
     return sum(len(part.ids) for part in _stretches(model, every, budget))
 
 
-def count_chunks(model: Model, members: int, budget: Budget) -> int:
-    """How often a pass with dropout reads the whole text, for the logits of so many members."""
-    return -(-members // max(1, budget.logits // model.vocabulary))
+def count_dropout(model: Model, task: Task, budget: Budget) -> int:
+    """Tokens that go forward for one draw of `read_dropout`."""
+    return sum(len(part.ids) for part, _ in _dropout_reads(model, task, budget))
+
+
+def _dropout_reads(model: Model, task: Task, budget: Budget) -> list[tuple[Task, slice]]:
+    """What is read for one draw, and which of its members are looked at."""
+    chunk = max(1, budget.logits // model.vocabulary)
+    return [
+        (part, slice(start, start + chunk))
+        for part in read_apart(model, task)
+        for start in range(0, len(part.members), chunk)
+    ]
 
 
 @torch.no_grad()
@@ -62,7 +73,8 @@ def read_dropout(
 ) -> Float[Tensor, "sample member"]:
     """(sample, member) log-probabilities of the members in passes with dropout.
 
-    Every pass reads the whole text alone, so that what is dropped depends on nothing else.
+    Every pass reads the whole text alone, so that what is dropped depends on nothing else; in
+    models whose tokens read those that follow, the text before the member.
 
     Args:
         model: the model.
@@ -75,16 +87,14 @@ def read_dropout(
     generator = torch.Generator().manual_seed(seed)
     seeds: list[int] = torch.randint(2**62, (count,), generator=generator).tolist()
     cut = task.encoder
-    inputs = Inputs(task.ids[None, cut:], task.ids[None, :cut] if cut else None)
-    chunk = max(1, budget.logits // model.vocabulary)
     samples: list[Tensor] = []
     for own in seeds:
-        parts: list[Tensor] = []
-        for start in range(0, len(task.members), chunk):
-            chosen = slice(start, start + chunk)
-            meter.forward_tokens += len(task.ids)
+        found: list[Tensor] = []
+        for part, chosen in _dropout_reads(model, task, budget):
+            inputs = Inputs(part.ids[None, cut:], part.ids[None, :cut] if cut else None)
+            meter.forward_tokens += len(part.ids)
             with model.dropout(own):  # the same draws for every chunk
-                logits = model.forward(inputs, predicted_at(task)[chosen]).logits[0]
-            parts.append(target_log_probabilities(logits, task.member_ids[chosen]))
-        samples.append(torch.cat(parts))
+                logits = model.forward(inputs, predicted_at(part)[chosen]).logits[0]
+            found.append(target_log_probabilities(logits, part.member_ids[chosen]))
+        samples.append(torch.cat(found))
     return torch.stack(samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from am_inseq.core.evaluation import (
@@ -59,17 +59,22 @@ def passes(asked: Evaluation, task: Task) -> int:  # noqa: PLR0911 - one a case
             return 1 + sum(zeroed[kind] for kind in asked.kinds)
 
 
-def count_variants(steps: Steps[Any], task: Task) -> int:
+def count_variants(steps: Steps[Any], task: Task, parts: Sequence[Task]) -> int:
     """How many variants of the input a method will run, before any of them has been.
 
     Found by answering its questions with zeros: exact for methods whose questions do not depend on
     the answers.
+
+    Args:
+        steps: the method's.
+        task: what it is run on.
+        parts: what is read in passes of its own; see `members.read_apart`.
     """
     counted = 0
 
     def answer(asked: Evaluation) -> Any:
         nonlocal counted
-        counted += passes(asked, task)
+        counted += sum(passes(asked, part) for part in parts)
         return answer_with_zeros(asked, task)
 
     run(steps, answer)
@@ -88,7 +93,8 @@ def answer_with_zeros(asked: Evaluation, task: Task) -> Any:  # noqa: C901, PLR0
             table = zero.expand(targets, tokens)
             kept = zero.expand(targets, tokens, hidden) if task.keep_hidden else None
             squares = table if asked.spread else None
-            return Folded(table, table, kept, squares, zero.expand(targets))
+            each = zero.expand(len(asked.variants), targets, tokens) if asked.each else None
+            return Folded(table, table, kept, squares, zero.expand(targets), each)
         case Attentions():
             source = zero.expand(task.encoder, task.encoder, 1, 1) if task.encoder else None
             return AttentionMaps(zero.expand(targets, tokens, 1, 1), source)

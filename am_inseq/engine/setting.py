@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,10 +15,11 @@ from am_inseq.core.specs import BoundScore, Need
 from am_inseq.core.task import Contrast, Task
 from am_inseq.core.variants import Replaced
 from am_inseq.engine.inputs import id_rows
-from am_inseq.engine.memory import Budget
+from am_inseq.engine.members import read_apart
+from am_inseq.engine.memory import Room
 from am_inseq.engine.reading import SidesRead, sides_read
-from am_inseq.engine.reference import count_chunks, count_read, read_dropout, read_logits
-from am_inseq.engine.state import Meter, measure
+from am_inseq.engine.reference import count_dropout, count_read, read_dropout, read_logits
+from am_inseq.engine.state import Meter, measure_members
 from am_inseq.scores.dropout import is_still
 
 
@@ -28,7 +30,7 @@ class Setting:
     Attributes:
         model: the model.
         task: what is attributed.
-        budget: bounds on a device batch.
+        room: bounds on a device batch.
         meter: counts the work.
         notes: sentences for the user are added here.
         other: what the members are contrasted with, in their order, if there is something.
@@ -36,7 +38,7 @@ class Setting:
 
     model: Model
     task: Task
-    budget: Budget
+    room: Room
     meter: Meter
     notes: list[str]
     other: Task | None = None
@@ -65,11 +67,16 @@ class Setting:
     ) -> Float[Tensor, " target"]:
         """(target,) a recorded score of the input, whose logits are given; the contrast is run."""
         task = self._prepared(score, is_run=True)
+        parts = read_apart(self.model, task)
+        each = logits.split([len(part.members) for part in parts], dim=1)
+        values = [
+            measure_members(part, score, own, seen=partial(self._seen, part))
+            for part, own in zip(parts, each, strict=True)
+        ]
+        return task.summed(torch.cat(values, dim=1))[0]
 
-        def seen() -> SidesRead:
-            return sides_read(self.model, task, id_rows(task, [Replaced()]))
-
-        return measure(task, score, logits, seen)[0]
+    def _seen(self, task: Task) -> SidesRead:
+        return sides_read(self.model, task, id_rows(task, [Replaced()]))
 
     def count_tokens(
         self, explained: BoundScore, recorded: Sequence[BoundScore], *, is_run: bool
@@ -84,11 +91,11 @@ class Setting:
         runs = [(explained, is_run), *((score, True) for score in recorded)]
         tokens = 0
         if self.other is not None and any(run and one.spec.needs_contrast for one, run in runs):
-            tokens += count_read(self.model, self.other, self.budget)
+            tokens += count_read(self.model, self.other, self.room.budget)
         with_dropout = (one for one, _ in runs if Need.DROPOUT in one.spec.needs)
         draws = {(int(one.option("n_mcd_steps")), one.option("seed")) for one in with_dropout}
-        chunks = count_chunks(self.model, len(self.task.members), self.budget)
-        return tokens + sum(count for count, _ in draws) * chunks * len(self.task.ids)
+        draw = count_dropout(self.model, self.task, self.room.budget)
+        return tokens + sum(count for count, _ in draws) * draw
 
     def _prepared(self, score: BoundScore, *, is_run: bool) -> Task:
         task, needs = self.task, score.spec.needs
@@ -103,12 +110,12 @@ class Setting:
 
     def _contrast_logits(self, other: Task) -> Float[Tensor, "member vocab"]:
         if self._logits is None:
-            self._logits = read_logits(self.model, other, self.budget, self.meter)
+            self._logits = read_logits(self.model, other, self.room, self.meter)
         return self._logits
 
     def _dropout(self, draws: tuple[int, int]) -> Float[Tensor, "sample member"]:
         if draws not in self._samples:
-            samples = read_dropout(self.model, self.task, draws, self.budget, self.meter)
+            samples = read_dropout(self.model, self.task, draws, self.room.budget, self.meter)
             self._samples[draws] = samples
             still = int(is_still(samples).sum())
             if still:

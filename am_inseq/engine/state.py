@@ -16,7 +16,7 @@ from am_inseq.core.task import Task
 from am_inseq.core.variants import Replaced, Variant
 from am_inseq.engine.check import Guard
 from am_inseq.engine.inputs import embed_rows, id_rows, is_input, predicted_at
-from am_inseq.engine.memory import Budget
+from am_inseq.engine.memory import Budget, Room
 from am_inseq.engine.reading import SidesRead, sides_of, sides_read
 from am_inseq.errors import NotDifferentiableError
 
@@ -80,7 +80,7 @@ class Evaluator:
         task: what is attributed.
         guard: compares every pass through embeddings with the model's own.
         first: index of the task's first member in the guard's reference.
-        budget: bounds on a device batch; the answer does not depend on it.
+        room: bounds on a device batch; the answer does not depend on it.
         checkpoint: called between device batches; raises to cancel.
         meter: counts the work.
         notes: sentences that methods tell the user.
@@ -90,7 +90,7 @@ class Evaluator:
     task: Task
     guard: Guard | None
     first: int = 0
-    budget: Budget = field(default_factory=Budget)
+    room: Room = field(default_factory=Room)
     checkpoint: Callable[[], None] = lambda: None
     meter: Meter = field(default_factory=lambda: Meter(_silent))
     notes: list[str] = field(default_factory=list[str])

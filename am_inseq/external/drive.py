@@ -35,8 +35,12 @@ def drive(
     """The attributions of every target to the tokens before it, and sentences for the user.
 
     Each target is run on its own, on what stands before it, and with the same seed: no score
-    depends on later tokens, nor on which other targets are asked for.
+    depends on later tokens, nor on which other targets are asked for. Classes that hang hooks on
+    the network see it run once for a target: of a span that takes several passes, each is run on
+    its own, and the attributions, which are linear in the score, are added up.
     """
+    if len(function.parts()) > 1 and asked.known.kind in ("hooks", "layer"):
+        return _added_up(function, task, asked)
     rows: list[Tensor] = []
     with _calm(), _drawn_apart(task.embeds.device), _methods(function, task, asked) as methods:
         for index in range(len(task.targets)):
@@ -46,6 +50,25 @@ def drive(
             rows.append(pad(row, (0, 0, 0, len(task.ids) - len(row))))
     notes = unruled(function.network) if "DeepLift" in asked.inner else ()
     return torch.stack(rows), notes
+
+
+def _added_up(
+    function: ScoreFunction, task: Task, asked: Asked
+) -> tuple[Float[Tensor, "target token hidden"], tuple[str, ...]]:
+    """The sum over the passes that a span takes.
+
+    Raises:
+        UnsupportedError: what is asked for is not linear in the score.
+    """
+    if asked.options.get("nt_type", "smoothgrad") != "smoothgrad":
+        raise UnsupportedError(
+            f"{asked.options['nt_type']} of {PREFIX}{asked.inner} is not the sum over the tokens "
+            "of a span, and this model reads each of them from its own prefix; use "
+            "nt_type='smoothgrad', or explain single tokens"
+        )
+    each = [drive(part, alone, asked) for part, alone in function.parts()]
+    rows = [pad(row, (0, 0, 0, len(task.ids) - row.shape[1])) for row, _ in each]
+    return torch.stack(rows).sum(0), each[0][1]
 
 
 def _attributed(

@@ -12,7 +12,6 @@ from torch import Tensor
 from am_inseq.attribute import Request, attribute
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.model import Capabilities
-from am_inseq.errors import UnsupportedError
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from tests.tiny import plain
 from tests.tiny.families import FAMILIES, build, tiny
@@ -117,13 +116,6 @@ def test_a_model_that_reads_later_tokens_is_run_on_each_prefix(family):
 
     assert (found.causal, found.chain) == (False, False)
     assert any("its own prefix" in sentence for sentence in out.diagnostics.warnings)
-
-
-def test_a_model_that_reads_later_tokens_explains_no_spans():
-    model = changed(_later_tokens)
-
-    with pytest.raises(UnsupportedError, match="explain single tokens"):
-        run(model, "saliency", spans=((0, 2),))
 
 
 @pytest.mark.parametrize("change", [_row_mixing, _one_row])

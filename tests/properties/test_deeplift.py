@@ -106,6 +106,17 @@ def test_bloom_and_its_own_activation_are_complete():
     assert float((residual(out) / difference(out)).abs().max()) < 1e-5  # softmax is in float32
 
 
+def test_a_familys_own_function_of_autograd_is_accounted_for():
+    model = zoo.tiny("recurrent_gemma")
+    before = run(model, "saliency")
+
+    out = run(model, "deeplift", "logit")
+
+    assert float((residual(out) / difference(out)).abs().max()) < 1e-3
+    assert float(residual(out).abs().max()) < 1e-5  # logits of about 1, in float32
+    assert torch.equal(run(model, "saliency").values, before.values)
+
+
 def test_experts_that_the_baseline_does_not_choose_are_accounted_for():
     config = MixtralConfig(
         vocab_size=len(vocabularies.byte_fallback()),

@@ -14,7 +14,6 @@ from am_inseq_daemon.protocol.types import Aggregation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from types import TracebackType
 
     from am_inseq.face.output import FeatureAttributionOutput
 
@@ -53,12 +52,7 @@ class Saving:
             self._folder = tempfile.TemporaryDirectory(prefix="am-inseq-")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_raised: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
 
