@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +21,7 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 from am_inseq.core.model import AttentionKind, Inputs, Readout, See, Zeroing
+from am_inseq.core.tokens import Side
 from am_inseq.core.units import resolve
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.caches import tensors_of
@@ -29,9 +30,9 @@ from am_inseq.models.packed import precision
 from am_inseq.models.prefix import shared_cache
 from am_inseq.models.probabilities import Site, Stack, as_rows, intercepted
 from am_inseq.models.probe import close
+from am_inseq.models.shared import Forward, multiplied_once, replaced
 
 _BATCHED: Final = 3  # dimensions from which the first of size 1 is that of rows
-Forward: TypeAlias = Callable[..., Any]
 
 
 def _cut(whole: Any, length: int) -> Cache:
@@ -45,13 +46,13 @@ class _Clean:
 
     Attributes:
         outputs: what each block returned.
-        before: for each block, what its modules returned before the softmax that will be changed,
-            call after call; of nested modules the outermost.
+        before: for each attention of a block, what modules of the block returned before its
+            softmax, call after call; of nested modules the outermost.
         last: the half's last hidden states.
     """
 
     outputs: list[Any]
-    before: list[dict[nn.Module, list[Any]]]
+    before: dict[Site, dict[nn.Module, list[Any]]]
     last: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
@@ -119,7 +120,7 @@ class ReadBlocks:
         self._halves, self._inputs = halves, inputs
         self._past = Cache(layer_class_to_replicate=DynamicLayer) if can_cut else None
         self._attending: set[Site] = set()
-        self._kept: tuple[AttentionKind, int, _Clean] | None = None
+        self._kept: tuple[Side, int, _Clean] | None = None
         self._rows = _Rows()
         self._running = -1  # the block that runs: modules may be shared among blocks
         with self._laid_out("encoder"), self._laid_out("decoder"):
@@ -179,16 +180,16 @@ class ReadBlocks:
     def zeroed(self, asked: Zeroing, see: See) -> int:
         """Runs the blocks with values zeroed; see `core.model.Blocks`."""
         start = asked.first if self._past is not None else 0
-        if self._kept is None or self._kept[:2] != (asked.kind, start):
-            self._kept = (asked.kind, start, self._clean(asked, start))
+        stack = self._stack(asked.kind)
+        if self._kept is None or self._kept[:2] != (stack.side, start):
+            self._kept = (stack.side, start, self._clean(stack, start))
         clean = self._kept[2]
         rows = len(asked.tokens)
-        stack = self._stack(asked.kind)
         blocks = stack.blocks
         change = _Zero(asked, rows, self._length(asked.kind) - start, self._keys(asked.kind))
         with (
             self._followed(blocks),
-            self._repeated(blocks, clean, asked),
+            replaced([*multiplied_once(blocks), *self._repeated(blocks, clean, asked)]),
             self._restored(blocks, clean, asked, partial(see, start)),
             intercepted(stack, self._encoded, change),
         ):
@@ -221,31 +222,30 @@ class ReadBlocks:
     def _encoded(self) -> list[Any]:
         return [] if self._inputs.encoder is None else [self._whole.encoded]
 
-    def _clean(self, asked: Zeroing, start: int) -> _Clean:
-        """A pass of one row that remembers what the rows will share."""
-        stack = self._stack(asked.kind)
+    def _clean(self, stack: Stack, start: int) -> _Clean:
+        """A pass of one row that remembers what the rows will share, for every kind of a side."""
         side, blocks = stack.side, stack.blocks
-        clean = _Clean([None] * len(blocks), [{} for _ in blocks])
-        changed: set[int] = set()
+        sites = [one for one in self._attending if (one.kind == "encoder") == (side == "encoder")]
+        clean = _Clean([None] * len(blocks), {site: {} for site in sites})
+        passed: set[Site] = set()
 
         def reached(site: Site, made: Tensor) -> Tensor:
-            if site.kind == asked.kind:
-                changed.add(site.layer)
+            passed.add(site)
             return made
 
         handles: list[Any] = []
         for layer, block in enumerate(blocks):
             handles.append(block.register_forward_hook(_finish(clean, layer)))
-            if layer in asked.heads:
-                remember = self._remember(clean, layer, changed)
-                handles.extend(
-                    module.register_forward_hook(remember, with_kwargs=True)
-                    for module in block.modules()
-                    if module is not block
-                )
+            own = [site for site in sites if site.layer == layer]
+            remember = self._remember(clean, own, passed)
+            handles.extend(
+                module.register_forward_hook(remember, with_kwargs=True)
+                for module in block.modules()
+                if module is not block and own
+            )
         try:
             with self._followed(blocks), intercepted(stack, self._encoded, reached):
-                clean.last = self._run(asked.kind, start, 1)
+                clean.last = self._run(side, start, 1)
         finally:
             for handle in handles:
                 handle.remove()
@@ -258,18 +258,21 @@ class ReadBlocks:
             )
         return clean
 
-    def _remember(self, clean: _Clean, layer: int, changed: set[int]) -> Callable[..., None]:
-        """A hook that keeps what modules of a block return until its softmax is `changed`."""
-        before = clean.before[layer]
+    def _remember(
+        self, clean: _Clean, sites: Sequence[Site], passed: set[Site]
+    ) -> Callable[..., None]:
+        """A hook that keeps what modules of a block return, for each site until it is passed."""
 
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            is_new = layer == self._running and layer not in changed
-            if not is_new or not self._rows.shared(args, kwargs, output):
+            ahead = [one for one in sites if one.layer == self._running and one not in passed]
+            if not ahead or not self._rows.shared(args, kwargs, output):
                 return
-            before.setdefault(module, []).append(output)
-            for inner in module.modules():
-                if inner is not module:
-                    before.pop(inner, None)
+            for site in ahead:
+                before = clean.before[site]
+                before.setdefault(module, []).append(output)
+                for inner in module.modules():
+                    if inner is not module:
+                        before.pop(inner, None)
 
         return hook
 
@@ -296,41 +299,32 @@ class ReadBlocks:
             for handle in handles:
                 handle.remove()
 
-    @contextlib.contextmanager
     def _repeated(
         self, blocks: Sequence[nn.Module], clean: _Clean, asked: Zeroing
-    ) -> Generator[None]:
-        """Inside, what is the same in every row is repeated, not computed.
+    ) -> list[tuple[nn.Module, Callable[[Forward], Forward]]]:
+        """For `replaced`: what is the same in every row is repeated, not computed.
 
         That is: what comes before the changed softmax, and blocks in which none is changed.
         """
-        own: list[tuple[nn.Module, Forward | None]] = []
 
-        def instead(layer: int, module: nn.Module, outputs: list[Any]) -> None:
-            original, left = module.forward, iter(outputs)
-            own.append((module, vars(module).get("forward")))
+        def repeats(layer: int, outputs: list[Any], original: Forward) -> Forward:
+            left = iter(outputs)
 
             def forward(*args: Any, **kwargs: Any) -> Any:
                 for output in left if layer == self._running else ():
                     return self._rows.spread(output, len(asked.tokens))
                 return original(*args, **kwargs)
 
-            module.forward = forward
+            return forward
 
+        found: list[tuple[nn.Module, Callable[[Forward], Forward]]] = []
         for layer, block in enumerate(blocks):
-            if layer in asked.heads:
-                for module, outputs in clean.before[layer].items():
-                    instead(layer, module, outputs)
-            elif self._rows.one(_hidden(clean.outputs[layer])):
-                instead(layer, block, [clean.outputs[layer]])
-        try:
-            yield
-        finally:
-            for module, before in reversed(own):
-                if before is None:
-                    del module.forward
-                else:
-                    module.forward = before
+            known = clean.before.get(Site(layer, asked.kind), {})
+            if layer not in asked.heads:
+                is_one = self._rows.one(_hidden(clean.outputs[layer]))
+                known = {block: [clean.outputs[layer]]} if is_one else {}
+            found += [(module, partial(repeats, layer, made)) for module, made in known.items()]
+        return found
 
     @contextlib.contextmanager
     def _restored(
