@@ -72,7 +72,7 @@ def derivative_of(y: Tensor) -> tuple[Tensor, Any] | None:
     None where `y` came from anything else than an activation whose derivative was taken once.
     """
     node: Any = y.grad_fn
-    if type(node) is not _Elementwise._backward_cls:  # noqa: SLF001
+    if type(node).__name__ != f"{_Elementwise.__name__}Backward":
         return None
     return node.saved_tensors[0], node.before
 
