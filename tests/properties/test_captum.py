@@ -157,7 +157,9 @@ def test_kernel_shap_and_sampled_shapley_values_approach_the_exact_ones(family):
     assert float((sampled.values - exact.values).abs().max()) < 0.15 * size
 
 
-@pytest.mark.parametrize("name", [*sorted(KNOWN.keys() - RANDOM), "GradientShap", "LayerGradientShap"])
+@pytest.mark.parametrize(
+    "name", [*sorted(KNOWN.keys() - RANDOM), "GradientShap", "LayerGradientShap"]
+)
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
 def test_a_noise_tunnel_without_noise_is_what_it_wraps(family, name):
     inner = run(family, f"captum:{name}", prompt="cat", options=QUICK[name])
