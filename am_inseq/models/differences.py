@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.activations import ELEMENTWISE
+from am_inseq.models.experts import experts_in_order
 from am_inseq.models.rules import (
     COMPOSED,
     PRODUCTS,
@@ -217,21 +218,6 @@ def _bound(
     return function, tuple(flat[index] for index in places)
 
 
-@contextlib.contextmanager
-def _experts_in_order(network: Any) -> Generator[None]:
-    """Inside, experts keep the order of the tokens that they are given."""
-    config = getattr(network, "config", None)
-    before = getattr(config, "_experts_implementation", None)
-    if before is None or not hasattr(network, "set_experts_implementation"):
-        yield
-        return
-    network.set_experts_implementation("batched_mm")
-    try:
-        yield
-    finally:
-        network.set_experts_implementation(before)
-
-
 def _seen(module: nn.Module) -> Callable[..., Any] | None:
     """The module's forward with operations in place of the family's own functions of autograd.
 
@@ -263,7 +249,7 @@ def differences(network: Any) -> Generator[Differences]:
             module.forward = forward
             changed.append(module)
     try:
-        with _experts_in_order(network):
+        with experts_in_order(network):
             yield rules
     finally:
         for module in changed:

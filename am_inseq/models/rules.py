@@ -162,19 +162,21 @@ def _exp(call: Call) -> Tensor:
 
 def _product(call: Call) -> Tensor:
     """Each operand times the mean of the other; exact, for the Jacobian is affine on the line."""
-    carrier = _line(call, nodes=1)
     if len(call.tensors) != 2 or len(call.live) != 1:
-        return carrier
+        return _line(call, nodes=1)
     (index,) = call.live  # the other is no function of it: weights of other experts, or a table
     own = call.tensors[index].dtype  # the other may be a mask
     here, there = ([x.detach().to(own) for x in side] for side in (call.tensors, call.partners))
     moves = [x - y for x, y in zip(here, there, strict=True)]
     if not moves[1 - index].any():
-        return carrier
+        return _line(call, nodes=1)
     middle = [x - move / 2 for x, move in zip(here, moves, strict=True)]
-    middle[1 - index] = moves[1 - index]
+    order = slice(None, None, -1 if index else 1)
+    rise = call.function(*(middle[index], moves[1 - index])[order])
+    # a mask of integers has a middle too, so that the product is not left to `_line`
+    follows = call.function(*(call.tensors[index], middle[1 - index])[order])
     is_column = index == 1 and call.name not in ("mul", "multiply")
-    return carrier + _jump(call, index, call.function(*middle), -2 if is_column else -1)
+    return follows + _jump(call, index, rise, -2 if is_column else -1)
 
 
 def _jump(call: Call, index: int, rise: Tensor, axis: int) -> Tensor:

@@ -117,6 +117,29 @@ def test_a_familys_own_function_of_autograd_is_accounted_for():
     assert torch.equal(run(model, "saliency").values, before.values)
 
 
+@pytest.mark.parametrize("family", ["nllb-moe", "switch_transformers"])
+def test_experts_that_gather_their_tokens_are_accounted_for(family):
+    model = zoo.tiny(family)
+    before = run(model, "saliency")
+
+    out = run(model, "deeplift", "logit")
+
+    assert float((residual(out) / difference(out)).abs().max()) < 1e-3
+    assert torch.equal(run(model, "saliency").values, before.values)
+
+
+def test_a_product_with_a_mask_that_moved_is_complete():
+    x, before = torch.tensor([2.0, 3.0, 5.0]), torch.tensor([1.0, -1.0, 4.0])
+
+    class Masked(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return (y * (y > 2.5)).square()  # comparing has no rule
+
+    slopes, here, there = multipliers(Masked(), x, before)
+
+    torch.testing.assert_close((slopes * (x - before)).sum(), (here - there).sum())
+
+
 def test_experts_that_the_baseline_does_not_choose_are_accounted_for():
     config = MixtralConfig(
         vocab_size=len(vocabularies.byte_fallback()),
