@@ -120,6 +120,24 @@ def test_a_page_is_written(saved, cli, folder):
     assert "http://" not in text.replace("http://www.w3.org", "")
 
 
+def test_a_page_for_the_browser_is_a_file_of_its_own_that_its_owner_alone_reads(
+    saved, cli, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: not seen.append(url))
+
+    ran = [cli("view", str(saved.json), "--html") for _ in range(2)]
+
+    assert [one.code for one in ran] == [0, 0]
+    pages = [Path(url.removeprefix("file://")) for url in seen]
+    assert len(set(pages)) == 2
+    for page, one in zip(pages, ran, strict=True):
+        assert one.out.replace("\n", "").strip().startswith("opened: ")
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert page.read_text().startswith("<!doctype html>")
+
+
 def test_converting_there_and_back_changes_no_score(saved, cli, folder):
     own, back = folder / "there.safetensors", folder / "back.json"
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import sentencepiece
@@ -15,7 +13,7 @@ from transformers import M2M100Tokenizer, MBart50Tokenizer, MBartTokenizer, Nllb
 
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from tests.tiny import zoo
-from tests.tiny.vocabularies import SENTENCES
+from tests.tiny.vocabularies import SENTENCES, scratch
 
 _SPECIALS: Final = ("<s>", "<pad>", "</s>", "<unk>")
 
@@ -40,7 +38,7 @@ def _pieces() -> tuple[bytes, tuple[tuple[str, float], ...]]:
 
 def _m2m100(**languages: Any) -> Any:
     model, ordinary = _pieces()
-    folder = Path(tempfile.mkdtemp(prefix="am-inseq-m2m100-"))
+    folder = scratch("m2m100")
     (folder / "spm.model").write_bytes(model)
     names = [*_SPECIALS, *(piece for piece, _ in ordinary)]
     (folder / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))

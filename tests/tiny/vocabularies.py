@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -137,6 +139,13 @@ def byte_fallback(*, style: str = "metaspace") -> Any:
 
 
 @cache
+def scratch(name: str) -> Path:
+    """A folder that is there until the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=f"am-inseq-{name}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def marian() -> Any:
     """Marian's kind: slow, sentencepiece, no offsets; characters it never saw are unknown."""
     stream = io.BytesIO()
@@ -148,7 +157,7 @@ def marian() -> Any:
         minloglevel=2,
         num_threads=1,
     )
-    folder = Path(tempfile.mkdtemp(prefix="am-inseq-marian-"))
+    folder = scratch("marian")
     pieces = sentencepiece.SentencePieceProcessor(model_proto=stream.getvalue())
     known = [pieces.IdToPiece(i) for i in range(len(pieces))]
     ordinary = [piece for piece in known if piece not in ("<unk>", "<s>", "</s>")]

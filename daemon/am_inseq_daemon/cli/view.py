@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
-from tempfile import gettempdir
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -159,7 +160,9 @@ def _write_page(html: str, path: Path | None) -> None:
         path.write_text(html, encoding="utf-8")
         write_line(f"written: {path}")
         return
-    made = Path(gettempdir()) / "am-inseq-view.html"
+    handle, name = mkstemp(prefix="am-inseq-view-", suffix=".html")  # only its owner reads it
+    os.close(handle)
+    made = Path(name)
     made.write_text(html, encoding="utf-8")
     is_open = webbrowser.open(made.as_uri())
     write_line(f"{'opened' if is_open else 'written, for there is no browser'}: {made}")
