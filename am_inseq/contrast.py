@@ -132,9 +132,10 @@ def _given(
 def _filled(
     pairs: Mapping[int, int], sequence: TokenSequence, other: TokenSequence
 ) -> dict[int, int]:
-    """The pairs, and from the end for targets without; the contrast's last where there is none."""
+    """The pairs, and from the end for targets without, also into the contrast's prompt.
+
+    The contrast's last token is the partner where even that has too few.
+    """
     shift = len(other.tokens) - len(sequence.tokens)
-    last = other.targets[-1]
-    return {
-        p: pairs.get(p, p + shift if p + shift in other.targets else last) for p in sequence.targets
-    }
+    first, last = other.encoder + 1, other.targets[-1]  # the very first is never predicted
+    return {p: pairs.get(p, p + shift if p + shift >= first else last) for p in sequence.targets}

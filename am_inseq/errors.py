@@ -52,11 +52,11 @@ class UnknownNameError(InputError):
 
     code = 1101
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str | None = None) -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         near = difflib.get_close_matches(name, self.known, n=1)
         listed = ", ".join(self.known) if self.known else "none"
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {listed}"
+        hint = hint or (f"did you mean {near[0]!r}?" if near else f"known: {listed}")
         super().__init__(f"no {kind} is named {name!r}; {hint}")
 
 

@@ -77,6 +77,7 @@ def make_sequence(
     warnings: tuple[str, ...] = ()
     if request.target_ids is not None:
         follow = list(request.target_ids)
+        _check_ids(model, follow)
     elif request.target is not None:
         follow, warnings = target_ids(
             model, prompt.text, prompt.tokens, request.target, framed=prompt.framed
@@ -91,6 +92,15 @@ def make_sequence(
         sequence = _answering(sequence, len(request.messages))
     listener.on_continuation(sequence.continuation, is_final=True)
     return sequence, (*prompt.warnings, *warnings)
+
+
+def _check_ids(model: HuggingFaceModel, ids: list[int]) -> None:
+    for one in ids:
+        if not 0 <= one < model.vocabulary:
+            raise TargetError(
+                f"the target holds the id {one}; the model's vocabulary goes from 0 to "
+                f"{model.vocabulary - 1}"
+            )
 
 
 def _answering(sequence: TokenSequence, message: int) -> TokenSequence:
@@ -180,6 +190,11 @@ def _bounds(positions: tuple[int | None, int | None], length: int) -> tuple[int,
         TargetError: they are the same, in the wrong order, or before the first token.
     """
     given = (positions[0] or 0, length if positions[1] is None else positions[1])
+    if given[0] >= length:
+        raise TargetError(
+            f"position {given[0]} lies behind the {length} tokens there are; the last of them is "
+            f"at {length - 1}"
+        )
     if min(given) < -length:
         raise TargetError(
             f"position {min(given)} counts further back than the {length} tokens there are"

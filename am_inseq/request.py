@@ -194,7 +194,7 @@ def _check_score(score: BoundScore, request: Request) -> None:
     if score.spec.needs_contrast and not request.is_contrastive:
         raise InputError(
             f"score {score.spec.name!r} compares with another target; "
-            "give one as contrast_target (--contrast-target)"
+            "give one: contrast_targets=, or --contrast-target in the shell"
         )
     if Need.DROPOUT in score.spec.needs and score.option("n_mcd_steps") < 2:
         raise InputError("n_mcd_steps must be at least 2: one pass has no deviation")

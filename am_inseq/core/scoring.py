@@ -237,7 +237,7 @@ class BoundScore:
         if self.spec.needs_contrast and outcome.contrast_ids is None:
             raise InputError(
                 f"score {self.spec.name!r} compares with another target; "
-                "give it as contrast_target (--contrast-target)"
+                "give one: contrast_targets=, or --contrast-target in the shell"
             )
         return self.spec.measure(outcome, **self.options)
 

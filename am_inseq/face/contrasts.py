@@ -73,15 +73,40 @@ def contrast_fields(
 def take_contrasts(given: dict[str, Any], scores: Sequence[ScoreSpec]) -> dict[str, Any]:
     """Takes the contrast's keywords out of `given`, but for those that a user's function names.
 
-    Where no other score is contrastive these are the function's alone.
+    Where no other score is contrastive these are the function's alone. As in inseq they may also
+    stand in `attributed_fn_args` and in `step_scores_args`.
+
+    Raises:
+        InputError: one of them is given where nothing is contrastive.
     """
+    _lift(given, scores)
     own = {option.name for score in scores for option in score.options}
     ours = any(score.needs_contrast for score in scores)
     taken: dict[str, Any] = {}
     for name in CONTRAST_NAMES:
         if name in given and (ours or name not in own):
             taken[name] = given[name] if name in own else given.pop(name)
+    if not ours and any(taken.values()):
+        raise InputError(
+            f"{next(iter(taken))} is for contrastive scores, and there is none among "
+            f"{', '.join(score.name for score in scores)}; explain or record contrast_prob_diff, "
+            "for example"
+        )
     return taken
+
+
+def _lift(given: dict[str, Any], scores: Sequence[ScoreSpec]) -> None:
+    """Makes contrast keywords among the options of built-in scores keywords of the call."""
+    if not any(score.needs_contrast for score in scores):
+        return
+    for where in ("attributed_fn_args", "step_scores_args"):
+        options = given.get(where)
+        if not isinstance(options, Mapping):
+            continue
+        found = cast("Mapping[str, Any]", options)
+        named = {name: found[name] for name in CONTRAST_NAMES if name in found}
+        given[where] = {name: value for name, value in found.items() if name not in named}
+        given.update({name: value for name, value in named.items() if name not in given})
 
 
 def _target(loaded: HuggingFaceModel, text: Any, whole: str, *, framed: bool) -> dict[str, Any]:

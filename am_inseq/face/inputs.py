@@ -90,6 +90,27 @@ def ids_for_each(count: int, given: Any) -> list[tuple[int, ...] | None]:
     return list(many)
 
 
+def spans_for_each(count: int, given: Any) -> list[Any]:
+    """The spans of each of `count` inputs: the same of all, or a list of them for each.
+
+    Raises:
+        InputError: there are lists for more or fewer inputs.
+    """
+    spans: list[Any] = list(given or ())
+    if not spans or not all(isinstance(one, list | tuple) and _holds_spans(one) for one in spans):
+        return [given] * count
+    if len(spans) != count:
+        raise InputError(
+            f"there are {len(spans)} lists of spans for {count} inputs; give one for each, or one "
+            "list of spans for all"
+        )
+    return [tuple(one) for one in spans]
+
+
+def _holds_spans(given: Any) -> bool:
+    return all(isinstance(one, str | list | tuple) for one in given)
+
+
 def continuation_of(loaded: HuggingFaceModel, prompt: str | Chat, whole: str | None) -> str | None:
     """What follows the prompt; as in inseq a decoder-only model's text is given with its prompt.
 
@@ -116,12 +137,16 @@ class Given:
         forced: whole texts, or what the model goes on from.
         goes_on: whether it goes on from them.
         ids: the same as ids.
+        spans: ranges of each one's tokens, if they are explained.
+        text_spans: the same by characters or texts.
         contrasts: the request's fields of what each is contrasted with.
     """
 
     forced: Sequence[str | None]
     goes_on: bool
     ids: Sequence[tuple[int, ...] | None]
+    spans: Sequence[Any]
+    text_spans: Sequence[Any]
     contrasts: Sequence[Mapping[str, Any]]
 
     @property
@@ -140,5 +165,7 @@ class Given:
             "target": None if self.goes_on else follow,
             "target_prefix": follow if self.goes_on else None,
             "target_ids": self.ids[index],
+            "spans": self.spans[index],
+            "text_spans": self.text_spans[index],
             **self.contrasts[index],
         }

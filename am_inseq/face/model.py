@@ -20,7 +20,7 @@ from am_inseq.engine.memory import Budget
 from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.face.contrasts import CONTRAST_NAMES, contrast_fields, take_contrasts
 from am_inseq.face.functions import Function, score_of, scores_of
-from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of
+from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of, spans_for_each
 from am_inseq.face.made import make_output
 from am_inseq.face.options import route
 from am_inseq.face.output import FeatureAttributionOutput
@@ -117,7 +117,7 @@ class AttributionModel(TextMembers, nn.Module):
         step_scores: str | ScoreSpec | Function | Sequence[str | ScoreSpec | Function] = (),
         include_eos_baseline: bool = False,
         attributed_fn: str | ScoreSpec | Function | None = None,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         batch_size: int | None = None,
         generate_from_target_prefix: bool = False,
         skip_special_tokens: bool = False,
@@ -125,8 +125,8 @@ class AttributionModel(TextMembers, nn.Module):
         generation_args: Mapping[str, Any] | None = None,
         *,
         target_ids: Any = None,
-        spans: Sequence[tuple[int, int]] | None = None,
-        text_spans: Sequence[tuple[int, int] | str] | None = None,
+        spans: Sequence[tuple[int, int] | Sequence[tuple[int, int]]] | None = None,
+        text_spans: Sequence[tuple[int, int] | str | Sequence[tuple[int, int] | str]] | None = None,
         **kwargs: Any,
     ) -> FeatureAttributionOutput:
         """Generates a continuation of each input, or takes yours, and attributes it.
@@ -162,7 +162,8 @@ class AttributionModel(TextMembers, nn.Module):
             generation_args: generation arguments of transformers, and `seed`; every returned
                 sequence is attributed on its own.
             target_ids: what to attribute as token ids, one list for each input.
-            spans: ranges of the generated tokens that are one target each.
+            spans: ranges of the generated tokens that are one target each, whose score is the sum
+                of its tokens' scores; for several inputs also a list of them for each.
             text_spans: the same as ranges of characters of the generated text, or stretches of it.
             kwargs: options of the method, the attributed function and the step scores, by name, or
                 in `attribution_args`, `attributed_fn_args` and `step_scores_args`;
@@ -193,6 +194,8 @@ class AttributionModel(TextMembers, nn.Module):
             forced=one_for_each(len(prompts), generated_texts, "generated_texts"),
             goes_on=generate_from_target_prefix,
             ids=ids_for_each(len(prompts), target_ids),
+            spans=spans_for_each(len(prompts), spans),
+            text_spans=spans_for_each(len(prompts), text_spans),
             contrasts=contrast_fields(
                 self.loaded, prompts, contrasts, framed=not skip_special_tokens
             ),
@@ -215,8 +218,6 @@ class AttributionModel(TextMembers, nn.Module):
             "include_eos_baseline": include_eos_baseline,
             "keep_hidden": True,
             "positions": (attr_pos_start, attr_pos_end),
-            "spans": spans,
-            "text_spans": text_spans,
             "budget": budget,
             **routed,
         }
@@ -256,7 +257,11 @@ class AttributionModel(TextMembers, nn.Module):
         )
 
     def _run(
-        self, requests: Sequence[Request], device: str | None, *, bars: tuple[bool, bool]
+        self,
+        requests: Sequence[Request],
+        device: str | torch.device | None,
+        *,
+        bars: tuple[bool, bool],
     ) -> list[Attribution]:
         """One attribution for each continuation of each request."""
         bar = progress_bar(len(requests), enabled=bars[0], pretty=bars[1])
@@ -269,7 +274,7 @@ class AttributionModel(TextMembers, nn.Module):
         return found if told is None else [_told(one, told) for one in found]
 
     @contextlib.contextmanager
-    def _placed(self, device: str | None) -> Generator[str | None]:
+    def _placed(self, device: str | torch.device | None) -> Generator[str | None]:
         """Inside, the model is on that device, for this thread alone; else a sentence why not."""
         if device is None:
             yield None
@@ -337,7 +342,8 @@ def _check_places(options: Mapping[str, Any]) -> None:
 
 def _own_names() -> set[str]:
     """Keywords that are taken before options are told apart."""
-    return {*inspect.signature(AttributionModel.attribute).parameters, *_OWN_NAMES}
+    named = inspect.signature(AttributionModel.attribute).parameters
+    return {*named, *_OWN_NAMES} - {"self", "kwargs"}
 
 
 def _budget(rows: Any) -> Budget:
@@ -368,9 +374,9 @@ def _generated(loaded: HuggingFaceModel, result: Attribution) -> str:
 def load_model(
     model: str | PreTrainedModel,
     attribution_method: str | None = None,
-    tokenizer: Any = None,
-    device: str = "auto",
     framework: str = "transformers",
+    tokenizer: Any = None,
+    device: str | torch.device | None = "auto",
     model_kwargs: Mapping[str, Any] | None = None,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     *,
@@ -383,10 +389,10 @@ def load_model(
         model: "demo/en-fr", "demo/lm", a local folder, a hub id, or a loaded transformers model,
             which is put in evaluation mode with its parameters frozen.
         attribution_method: name of the method to use; it can also be given to `attribute`.
-        tokenizer: the tokenizer, or its name; looked up by the model's name if not given.
-        device: "cpu", "cuda:0", …; "auto" takes CUDA where it is, and leaves a loaded model where
-            it is.
         framework: "transformers" (or "hf_transformers", as inseq calls it).
+        tokenizer: the tokenizer, or its name; looked up by the model's name if not given.
+        device: "cpu", "cuda:0", …; "auto" or None takes CUDA where it is, and leaves a loaded model
+            where it is.
         model_kwargs: what transformers takes when it loads a model by name, e.g. device_map.
         tokenizer_kwargs: what it takes when it loads a tokenizer.
         dtype: "float32", "float64", "bfloat16" or "float16"; "auto": see
@@ -401,6 +407,7 @@ def load_model(
     if framework not in ("transformers", "hf_transformers"):
         raise UnknownNameError("framework", framework, ("transformers",))
     _check_places(method_options)
+    device = "auto" if device is None else str(device)
     if attribution_method is not None:
         _check_method(attribution_method, method_options)
     if isinstance(model, str):
@@ -420,7 +427,7 @@ def load_model(
     given = _tokenizer(tokenizer or name, tokenizer_kwargs)
     loaded = huggingface.wrap(model, given, name=name)
     if device != "auto" and not _same_place(place, loaded.device):
-        move(loaded, device)
+        move(loaded, place)
     return _faced(loaded, attribution_method, method_options)
 
 

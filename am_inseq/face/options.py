@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from am_inseq.core.specs import MethodSpec, ScoreSpec
 from am_inseq.errors import InputError, UnknownNameError
+from am_inseq.methods import METHODS
+from am_inseq.scores import SCORES
+
+_OF_GENERATION: Final = (
+    "do_sample",
+    "max_length",
+    "max_new_tokens",
+    "min_new_tokens",
+    "num_beams",
+    "num_return_sequences",
+    "repetition_penalty",
+    "temperature",
+)
 
 
 def route(
@@ -43,7 +56,8 @@ def route(
     taken = set().union(*takers.values(), *recorded.values())
     for name in plain:
         if name not in taken:
-            raise UnknownNameError("option", name, taken | set(also) | set(explicit))
+            known = taken | set(also) | set(explicit)
+            raise UnknownNameError("option", name, known, _elsewhere(name, method))
     own = {
         "options": explicit["attribution_args"],
         "score_options": explicit["attributed_fn_args"],
@@ -52,6 +66,17 @@ def route(
         **{where: {**_some(plain, names), **own[where]} for where, names in takers.items()},
         "step_score_options": _recorded(plain, recorded, explicit["step_scores_args"]),
     }
+
+
+def _elsewhere(name: str, method: MethodSpec) -> str | None:
+    """Where an option belongs that is none here, or None if nowhere."""
+    if name in _OF_GENERATION:
+        return f"it is for generation: generation_args={{{name!r}: …}}"
+    owners = [one.name for one in METHODS.values() if name in _names(one)]
+    scores = [one.name for one in SCORES.values() if name in _names(one)]
+    if owners:
+        return f"{method.name} has none, but {', '.join(owners)}"
+    return f"it belongs to the score {', '.join(scores)}" if scores else None
 
 
 def _names(spec: MethodSpec | ScoreSpec) -> set[str]:

@@ -192,8 +192,13 @@ class TextMembers:
         for of_the_wrapper in ("skip_special_tokens", "output_generated_only"):
             options.pop(of_the_wrapper, None)
         fallback = options.get("max_length") or (256 if self.loaded.has_encoder else 24)
-        most = options.pop("max_new_tokens", None) or config.max_new_tokens or fallback
-        return options, int(most)
+        most = options.pop("max_new_tokens", None)
+        return options, int((config.max_new_tokens or fallback) if most is None else most)
+
+    def output2logits(self, forward_output: Any) -> Tensor:
+        """(batch, vocab) logits of the next token, of what a step function is shown."""
+        logits: Tensor = forward_output.logits
+        return logits[:, -1]
 
     def encode(
         self,
@@ -338,7 +343,7 @@ class TextMembers:
         return self.convert_ids_to_tokens(ids, skip_special_tokens, decode_tokens=True)
 
 
-def move(loaded: HuggingFaceModel, name: str) -> None:
+def move(loaded: HuggingFaceModel, name: str | torch.device) -> None:
     """Moves a model to another device.
 
     Raises:

@@ -90,8 +90,9 @@ def load_model(
     return replace(loaded, revision=revision_of(source, network))
 
 
-def pick_device(name: str) -> str:
-    """The device that "auto" stands for, or the one named."""
+def pick_device(name: str | torch.device | None) -> str:
+    """The device that "auto" or None stands for, or the one named."""
+    name = "auto" if name is None else str(name)
     if name != "auto":
         try:
             torch.device(name)

@@ -61,7 +61,9 @@ def test_an_option_of_the_wrong_type_is_refused():
 
 @pytest.mark.parametrize("score", [name for name, spec in SCORES.items() if spec.needs_contrast])
 def test_contrastive_scores_ask_for_a_contrast_target(score):
-    refused(InputError, r"give one as contrast_target \(--contrast-target\)", score=score)
+    refused(
+        InputError, r"give one: contrast_targets=, or --contrast-target in the shell", score=score
+    )
     refused(InputError, "contrast_target", step_scores=(score,))
 
 

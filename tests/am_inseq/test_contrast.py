@@ -363,12 +363,20 @@ def test_every_target_has_one_partner_whatever_the_pairs(given):
         assert not offered or pairs[place] in offered
 
 
-def test_a_short_contrast_lends_its_last_token():
+def test_a_short_contrast_is_paired_from_the_end_into_its_prompt():
     pairs, ours, other = pairs_of("gpt2", contrast_target=" a", contrast_alignment="end")
 
-    assert set(pairs) == set(ours.targets)
-    assert all(partner in other.targets for partner in pairs.values())
-    assert pairs[ours.targets[0]] == len(other.tokens) - 1
+    shift = len(other.tokens) - len(ours.tokens)
+    assert shift < 0
+    assert pairs == {place: place + shift for place in ours.targets}
+    assert min(pairs.values()) not in other.targets
+
+
+def test_where_even_the_prompt_is_too_short_the_last_token_is_lent():
+    pairs, ours, other = pairs_of("t5", contrast_target="a", contrast_alignment="end")
+
+    first, last = ours.targets[0] - ours.encoder, ours.targets[-1] - ours.encoder
+    assert pairs[first] == pairs[last] == len(other.tokens) - other.encoder - 1
 
 
 def test_given_pairs_are_what_is_measured():

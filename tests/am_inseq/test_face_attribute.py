@@ -88,7 +88,7 @@ def test_negative_positions_count_from_the_end_and_too_large_ones_mean_it(family
         ((13, 12), "begins behind its end"),
         ((-999, None), "counts further back than the"),
         ((None, -999), "counts further back than the"),
-        ((999, None), "its start and its end are the same place"),
+        ((999, None), "position 999 lies behind the"),
         ((0, 2), "no target is left"),
     ],
 )

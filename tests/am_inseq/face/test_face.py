@@ -260,7 +260,7 @@ def test_as_many_texts_as_inputs_are_needed():
     with pytest.raises(InputError, match="generated_texts has 1 texts for 2 inputs"):
         run("gpt2", [PROMPT, "a"], generated_texts=[PROMPT + TARGET])
     with pytest.raises(InputError, match="contrast_targets has 2 texts for 1 inputs"):
-        run("gpt2", contrast_targets=["a", "b"])
+        run("gpt2", attributed_fn="contrast_prob_diff", contrast_targets=["a", "b"])
     with pytest.raises(InputError, match="input_texts is empty"):
         run("gpt2", [])
 
