@@ -86,9 +86,10 @@ def take_contrasts(given: dict[str, Any], scores: Sequence[ScoreSpec]) -> dict[s
     for name in CONTRAST_NAMES:
         if name in given and (ours or name not in own):
             taken[name] = given[name] if name in own else given.pop(name)
-    if not ours and any(taken.values()):
+    used = [name for name, value in taken.items() if value is not None and value is not False]
+    if used and not ours:
         raise InputError(
-            f"{next(iter(taken))} is for contrastive scores, and there is none among "
+            f"{used[0]} is for contrastive scores, and there is none among "
             f"{', '.join(score.name for score in scores)}; explain or record contrast_prob_diff, "
             "for example"
         )

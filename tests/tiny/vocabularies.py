@@ -138,7 +138,6 @@ def byte_fallback(*, style: str = "metaspace") -> Any:
     )
 
 
-@cache
 def scratch(name: str) -> Path:
     """A folder that is there until the process ends."""
     folder = Path(tempfile.mkdtemp(prefix=f"am-inseq-{name}-"))
@@ -146,6 +145,7 @@ def scratch(name: str) -> Path:
     return folder
 
 
+@cache
 def marian() -> Any:
     """Marian's kind: slow, sentencepiece, no offsets; characters it never saw are unknown."""
     stream = io.BytesIO()

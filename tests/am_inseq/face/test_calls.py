@@ -81,6 +81,7 @@ def test_a_step_function_may_ask_the_model_for_the_logits():
     ("given", "sentence"),
     [
         ({"contrast_targets": PROMPT}, "contrast_targets is for contrastive scores"),
+        ({"contrast_ids": torch.tensor([[5, 6]])}, "contrast_ids is for contrastive scores"),
         ({"n_steps": 3}, "saliency has none, but integrated_gradients"),
         ({"max_new_tokens": 3}, "it is for generation: generation_args"),
         ({"top_p": 0.9}, "it belongs to the score kl_divergence, top_p_size"),
