@@ -36,7 +36,8 @@ if TYPE_CHECKING:
         list_supported_frameworks,
         register_model_config,
     )
-    from am_inseq.face.model import AttributionModel, load_model
+    from am_inseq.face.loading import load_model
+    from am_inseq.face.model import AttributionModel
     from am_inseq.face.output import FeatureAttributionOutput, merge_attributions
     from am_inseq.face.remote import connect
     from am_inseq.face.showing import (
@@ -76,7 +77,7 @@ _HOMES: Final[dict[str, str]] = {
     "load_any": "am_inseq.face.files",
     "load_attribute_context": "am_inseq.context.files",
     "load_dataset_attributions": "am_inseq.dataset.attributions",
-    "load_model": "am_inseq.face.model",
+    "load_model": "am_inseq.face.loading",
     "make_view": "am_inseq.ops.view",
     "merge_attributions": "am_inseq.face.output",
     "register_model_config": "am_inseq.face.lists",
@@ -123,12 +124,14 @@ _CLASSES: Final[dict[str, tuple[str, ...]]] = {
         "SequentialIntegratedGradientsAttribution",
         "ValueZeroingAttribution",
     ),
-    "am_inseq.face.model": (
-        "DecoderOnlyAttributionModel",
-        "EncoderDecoderAttributionModel",
+    "am_inseq.face.loading": (
         "HuggingfaceDecoderOnlyModel",
         "HuggingfaceEncoderDecoderModel",
         "HuggingfaceModel",
+    ),
+    "am_inseq.face.model": (
+        "DecoderOnlyAttributionModel",
+        "EncoderDecoderAttributionModel",
     ),
     "am_inseq.face.pipeline": (
         "AggregationFunction",

@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from torch import Tensor
 
-from am_inseq.contrast import contrasted
+from am_inseq.contrast import contrasted, partners
 from am_inseq.core.attribution import Attribution, Diagnostics, Provenance
 from am_inseq.core.names import VERSION
 from am_inseq.core.specs import Blocks, MethodSpec
@@ -29,6 +30,7 @@ from am_inseq.models.packed import precision
 from am_inseq.models.revision import versions
 from am_inseq.models.sequence import TokenSequence, room_for_continuation
 from am_inseq.models.text import encode
+from am_inseq.ops.scores import merge_members
 from am_inseq.prepare import (
     chosen_spans,
     explained,
@@ -50,6 +52,12 @@ __all__ = [
     "estimate",
     "tokenize",
 ]
+
+
+_UNUSED: Final = (
+    "nothing reads the contrast: neither the explained score nor a recorded one is contrastive; "
+    "explain or record contrast_prob_diff, for example"
+)
 
 
 def tokenize(model: HuggingFaceModel, text: str) -> tuple[Token, ...]:
@@ -228,10 +236,14 @@ class _Run:
         kind = precision(model.network)
         self.guard = Guard(model.name, kind, task.member_ids, lambda: self._read(task))
         self.setting = Setting(model, task, self.room, self.meter, self.notes)
+        self.partners: tuple[Token, ...] | None = None
         if contrast is not None:
             paired = [contrast.pairs[position] for position in self.positions]
             self.setting.other = make_task(model, request, chosen, contrast.sequence, paired)
+            self.partners = partners(contrast, self.positions, task.ranges)
             self.notes.extend(contrast.warnings)
+            if not chosen.is_contrastive:
+                self.notes.append(_UNUSED)
         self.task = self.setting.explained(chosen.score, is_run=request.contrast_force_inputs)
 
     def _read(self, task: Task) -> Tensor:
@@ -240,9 +252,12 @@ class _Run:
     def _step_scores(self) -> dict[str, tuple[float, ...]]:
         """Every recorded score; contrastive ones with the contrast sequence really run."""
         logits = self.guard.logits[None]
+        ranges = self.task.ranges
         return {
-            score.spec.name: tuple(self.setting.record(score, logits).tolist())
-            for score in self.plan.step_scores
+            one.spec.name: merge_members(
+                one.spec, self.setting.record(one, logits).tolist(), ranges
+            )
+            for one in self.plan.step_scores
         }
 
     def finish(self) -> Attribution:
@@ -300,6 +315,7 @@ class _Run:
             tokens=sequence.tokens,
             targets=tuple(self.task.targets[:targets].tolist()),
             spans=None if self.spans is None else self.spans[:targets],
+            contrast=None if self.partners is None else self.partners[:targets],
             blocks=blocks,
             primary=spec.primary,
             method=spec.name,

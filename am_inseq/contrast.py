@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from am_inseq.core.tokens import Token, together
 from am_inseq.errors import InputError
 from am_inseq.models.align import align
 from am_inseq.models.huggingface import HuggingFaceModel
@@ -48,7 +49,8 @@ def contrasted(
         pairs = dict(zip(sequence.targets, other.targets, strict=False))
         return Contrasted(other, pairs, warnings)
     if how == "end":
-        return Contrasted(other, _filled({}, sequence, other), warnings)
+        told = _paired_from_the_end(sequence, other)
+        return Contrasted(other, _filled({}, sequence, other), (*warnings, *told))
     if how == "auto":
         aligned = align(model, sequence, other)
         told = (
@@ -57,6 +59,38 @@ def contrasted(
         )
         return Contrasted(other, _filled(aligned.pairs, sequence, other), (*warnings, told))
     return Contrasted(other, _filled(_given(how, sequence, other), sequence, other), warnings)
+
+
+def partners(
+    contrast: Contrasted, members: Sequence[int], ranges: Sequence[tuple[int, int]]
+) -> tuple[Token, ...]:
+    """What each target is set against; of a span, the partners of its tokens as one token.
+
+    Args:
+        contrast: the contrast.
+        members: positions on the token axis of all tokens that are targets, or in one.
+        ranges: for each target the half-open range of its members.
+    """
+    each = [contrast.sequence.tokens[contrast.pairs[position]] for position in members]
+    return tuple(together(each[start:end]) for start, end in ranges)
+
+
+def _paired_from_the_end(sequence: TokenSequence, other: TokenSequence) -> tuple[str, ...]:
+    """What the user should know where tokens may have partners that nobody meant."""
+    ours, theirs = len(sequence.targets), len(other.targets)
+    if not other.encoder and other.targets[0] == 1 < sequence.targets[0]:
+        told = (
+            "the contrast does not begin with the prompt, so it was read as a whole text of its "
+            f"own; the last of its {len(other.tokens)} tokens are set against the target's {ours}"
+        )
+        return (told,)
+    if ours == theirs:
+        return ()
+    told = (
+        f"the target has {ours} tokens and the contrast {theirs}, which were paired from the end; "
+        'contrast_targets_alignments="auto", or pairs, set other tokens against each other'
+    )
+    return (told,)
 
 
 def _of_texts(

@@ -150,6 +150,11 @@ class Plan:
     score: BoundScore
     step_scores: tuple[BoundScore, ...]
 
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether one of its scores compares with another target or setting."""
+        return any(one.spec.needs_contrast for one in (self.score, *self.step_scores))
+
 
 def plan(request: Request) -> Plan:
     """The methods and scores that `request` names.

@@ -20,7 +20,8 @@ from am_inseq.context.accuracy import Accuracy, Counts, measure_accuracy
 from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.run import attribute_context_with_model
 from am_inseq.demo.pairs_lm import PAIRED, ContextPair, context_pairs
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 
 HEADING: Final = "## PECoRe against construction"
 METRICS: Final[dict[str, dict[str, Any]]] = {

@@ -35,7 +35,8 @@ from am_inseq.core.attribution import Attribution
 from am_inseq.core.specs import ScoreSpec
 from am_inseq.errors import InputError
 from am_inseq.face.functions import score_of
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.face.options import route
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.ops.view import make_view

@@ -104,9 +104,12 @@ class Attribution:
         is_signed: whether a negative value means "speaks against".
         probabilities: (target,) the probability that the model gave each target; of a span, of all
             its tokens.
-        step_scores: recorded scores, one value per target; of a span, the sum over its tokens.
+        step_scores: recorded scores, one value per target; of a span, those of its tokens merged,
+            see `am_inseq.ops.scores.merge_members`.
         diagnostics: what the run says about itself.
         provenance: what produced it.
+        contrast: (target,) the token that each target is set against, where a contrast was given;
+            of a span, all of its tokens' as one.
     """
 
     prompt: str
@@ -125,6 +128,7 @@ class Attribution:
     provenance: Provenance
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     spans: tuple[tuple[int, int], ...] | None = None
+    contrast: tuple[Token, ...] | None = None
 
     def __post_init__(self) -> None:
         labels: dict[AxisName, int] = {"token": len(self.tokens), "target": len(self.targets)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 Side: TypeAlias = Literal["encoder", "decoder"]
@@ -39,3 +40,20 @@ class Token:
     end: int
     role: str | None = None
     message: int = -1
+
+
+def together(tokens: Sequence[Token]) -> Token:
+    """Neighbouring tokens as one, which stands where the first does; a single one as it is."""
+    first = tokens[0]
+    if len(tokens) == 1:
+        return first
+    pairs = zip((None, *tokens), tokens, strict=False)
+    texts = (one.text for before, one in pairs if before is None or not _shares(before, one))
+    end = max(token.end for token in tokens)
+    piece = "".join(token.piece for token in tokens)
+    return replace(first, id=MERGED, piece=piece, text="".join(texts), end=end)
+
+
+def _shares(one: Token, other: Token) -> bool:
+    """Whether both stand for the same characters."""
+    return other.start >= 0 and (one.start, one.end) == (other.start, other.end)

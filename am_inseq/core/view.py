@@ -38,6 +38,7 @@ class ViewTarget:
         end: one past the last character; -1 for special tokens.
         token: position on the token axis.
         probability: the probability that the model gave it.
+        contrast: the text of what it is set against; "" where that is nothing else.
     """
 
     text: str
@@ -45,6 +46,14 @@ class ViewTarget:
     end: int
     token: int
     probability: float
+    contrast: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its text, after that of the contrast where there is one: "is → are"."""
+        if not self.contrast:
+            return self.text
+        return f"{self.contrast} → {self.text.removeprefix(' ') or self.text}"
 
 
 @dataclass(frozen=True, slots=True)

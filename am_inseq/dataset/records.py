@@ -86,6 +86,7 @@ def record_of(row: Row, sequence: int, found: Attribution, *, granular: bool) ->
         "is_signed": found.is_signed,
         "primary": found.primary,
         "provenance": asdict(found.provenance),
+        "contrast": found.contrast and [asdict(token) for token in found.contrast],
     }
     return {
         "row": row.index,
@@ -115,7 +116,7 @@ def record_of(row: Row, sequence: int, found: Attribution, *, granular: bool) ->
 def attribution_of(record: Mapping[str, Any]) -> Attribution:
     """The attribution that a record was made of, as far as its tables were kept."""
     facts = json.loads(record["facts"])
-    spans = record["spans"]
+    spans, contrast = record["spans"], facts.get("contrast")
     given: dict[str, Any] = record["diagnostics"]
     many = ("residual", "standard_error")
     diagnostics: dict[str, Any] = {
@@ -140,6 +141,7 @@ def attribution_of(record: Mapping[str, Any]) -> Attribution:
         provenance=Provenance(**facts["provenance"]),
         diagnostics=Diagnostics(**diagnostics),
         spans=None if spans is None else tuple((first, last) for first, last in spans),
+        contrast=contrast and tuple(Token(**token) for token in contrast),
     )
 
 

@@ -14,7 +14,8 @@ from am_inseq.dataset.rows import Row
 from am_inseq.errors import AmInseqError, CancelledError, InputError
 from am_inseq.face.contrasts import take_contrasts
 from am_inseq.face.functions import score_of, scores_of
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.face.options import route
 from am_inseq.request import Request, find_method, plan
 

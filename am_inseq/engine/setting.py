@@ -64,8 +64,8 @@ class Setting:
     @torch.no_grad()
     def record(
         self, score: BoundScore, logits: Float[Tensor, "row member vocab"]
-    ) -> Float[Tensor, " target"]:
-        """(target,) a recorded score of the input, whose logits are given; the contrast is run."""
+    ) -> Float[Tensor, " member"]:
+        """(member,) a recorded score of the input, whose logits are given; the contrast is run."""
         task = self._prepared(score, is_run=True)
         parts = read_apart(self.model, task)
         each = logits.split([len(part.members) for part in parts], dim=1)
@@ -73,7 +73,7 @@ class Setting:
             measure_members(part, score, own, seen=partial(self._seen, part))
             for part, own in zip(parts, each, strict=True)
         ]
-        return task.summed(torch.cat(values, dim=1))[0]
+        return torch.cat(values, dim=1)[0]
 
     def _seen(self, task: Task) -> SidesRead:
         return sides_read(self.model, task, id_rows(task, [Replaced()]))

@@ -60,7 +60,7 @@ class FeatureAttribution:
             raise UnknownNameError("method", name, METHODS)
         if (attribution_model is None) is (model_name_or_path is None):
             raise InputError("give one of attribution_model and model_name_or_path")
-        faces = import_module("am_inseq.face.model")
+        faces = import_module("am_inseq.face.loading")
         if model_name_or_path is not None:
             return faces.load_model(model_name_or_path, name, **kwargs)
         return type(attribution_model)(attribution_model.loaded, name, kwargs)

@@ -25,6 +25,19 @@ from am_inseq.io.inseq_json import Style, split_names
 
 OWN_ENDING: Final = ".safetensors"
 _OUTPUT: Final = "output"
+_EXPORTS: Final = (".csv", ".html", ".md", ".parquet", ".svg", ".tex")
+_FOREIGN: Final = (
+    *_EXPORTS,
+    ".bin",
+    ".h5",
+    ".npy",
+    ".npz",
+    ".pickle",
+    ".pkl",
+    ".pt",
+    ".pth",
+    ".txt",
+)
 
 
 def save(
@@ -83,8 +96,10 @@ def save_output(
 
     Raises:
         InputError: a file exists and may not be replaced (then none is written), nothing can be
-            written there, or a score does not fit the precision.
+            written there, the ending is that of another format, or a score does not fit the
+            precision.
     """
+    _check_ending(path)
     is_own = str(path).endswith(OWN_ENDING)
     compress = compress or str(path).endswith(".gz")
     if is_own and (compress, ndarray_compact, use_primitives, scores_precision) != (
@@ -116,6 +131,18 @@ def save_output(
     for place, blob in zip(paths, blobs, strict=True):
         write_whole(place, [blob], overwrite=overwrite)
     return paths
+
+
+def _check_ending(path: PathName) -> None:
+    """Refuses names that promise another format than is written."""
+    ending = Path(path).suffix.lower()
+    if ending not in _FOREIGN:
+        return
+    told = f"; am_inseq.export writes {ending} files" if ending in _EXPORTS else ""
+    raise InputError(
+        f"{path}: save writes .safetensors, which keeps everything, and .json, so give the file "
+        f"one of these endings{told}"
+    )
 
 
 def _paths(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.face.sequence import FeatureAttributionSequenceOutput
-from am_inseq.face.steps import TokenWithId
+from am_inseq.face.steps import TokenWithId, joined, paired
 from am_inseq.ops import tables as ops
 from am_inseq.ops.reduce import find_reduction
 from am_inseq.ops.scores import find_merging
@@ -109,20 +109,12 @@ def merged(
 
 
 def _joined(tokens: Sequence[TokenWithId], groups: Partition) -> list[TokenWithId]:
-    return [
-        tokens[group[0]]
-        if len(group) == 1
-        else TokenWithId("".join(tokens[place].token for place in group), -1)
-        for group in groups
-    ]
+    return [joined([tokens[place] for place in group]) for group in groups]
 
 
 def paired_tokens(some: Sequence[TokenWithId], others: Sequence[TokenWithId]) -> list[TokenWithId]:
     """Tokens of two sequences as one; those that differ are called "a → b"."""
-    return [
-        one if one.token == two.token else TokenWithId(f"{one.token} → {two.token}", -1)
-        for one, two in zip(some, others, strict=True)
-    ]
+    return [paired(one, two) for one, two in zip(some, others, strict=True)]
 
 
 def of_two(given: Function) -> Callable[[Tensor, Tensor], Tensor]:

@@ -140,6 +140,9 @@ class Given:
         spans: ranges of each one's tokens, if they are explained.
         text_spans: the same by characters or texts.
         contrasts: the request's fields of what each is contrasted with.
+
+    Raises:
+        InputError: texts and ids are both given.
     """
 
     forced: Sequence[str | None]
@@ -148,6 +151,13 @@ class Given:
     spans: Sequence[Any]
     text_spans: Sequence[Any]
     contrasts: Sequence[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        """Refuses what is given twice."""
+        if self.ids[0] is not None and self.forced[0] is not None:
+            raise InputError(
+                "generated_texts and target_ids both say what is attributed; give one of them"
+            )
 
     @property
     def is_whole(self) -> bool:

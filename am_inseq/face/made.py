@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.core.attribution import Attribution, AxisName
+from am_inseq.core.tokens import Token
 from am_inseq.face.output import FeatureAttributionOutput, steps_of
 from am_inseq.face.sequence import (
     CoarseFeatureAttributionSequenceOutput,
@@ -18,7 +19,7 @@ from am_inseq.face.sequence import (
     GranularFeatureAttributionSequenceOutput,
     MultiDimensionalFeatureAttributionSequenceOutput,
 )
-from am_inseq.face.steps import TokenWithId
+from am_inseq.face.steps import TokenWithId, paired
 from am_inseq.methods import METHODS
 
 
@@ -47,7 +48,7 @@ def make_sequence(
         with_target: give the target side of an encoder-decoder too.
         readable: label tokens by the text they stand for, not by the vocabulary's spelling.
     """
-    tokens = [TokenWithId(t.text if readable else t.piece, t.id) for t in attribution.tokens]
+    tokens = _labels(attribution, readable=readable)
     encoder = sum(t.side == "encoder" for t in attribution.tokens)
     firsts = attribution.targets
     if attribution.spans is not None:
@@ -76,6 +77,20 @@ def make_sequence(
         attribution=attribution,
         dims=dims,
     )
+
+
+def _labels(attribution: Attribution, *, readable: bool) -> list[TokenWithId]:
+    """Every token; a target that is set against another one is called "contrast → target"."""
+
+    def label(token: Token) -> TokenWithId:
+        return TokenWithId(token.text if readable else token.piece, token.id)
+
+    labels = [label(token) for token in attribution.tokens]
+    if attribution.contrast is None or attribution.spans is not None:
+        return labels
+    for place, partner in zip(attribution.targets, attribution.contrast, strict=True):
+        labels[place] = paired(label(partner), labels[place])
+    return labels
 
 
 def _table(attribution: Attribution) -> tuple[Tensor, tuple[AxisName, ...]]:

@@ -1,4 +1,4 @@
-"""`load_model` and `AttributionModel`, with inseq's names."""
+"""`AttributionModel`, with inseq's names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from am_inseq.attribute import Listener, Request, attribute_each
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.specs import MethodSpec, ScoreSpec, check_options
 from am_inseq.engine.memory import Budget
-from am_inseq.errors import InputError, UnknownNameError
+from am_inseq.errors import InputError
 from am_inseq.face.contrasts import CONTRAST_NAMES, contrast_fields, take_contrasts
 from am_inseq.face.functions import Function, score_of, scores_of
 from am_inseq.face.inputs import Chat, Given, ids_for_each, one_for_each, prompts_of, spans_for_each
@@ -25,12 +24,11 @@ from am_inseq.face.made import make_output
 from am_inseq.face.options import route
 from am_inseq.face.output import FeatureAttributionOutput
 from am_inseq.face.texts import TextMembers, move, stays
-from am_inseq.models import huggingface, load
+from am_inseq.models import load
 from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.render.progress import Report, progress_bar
 from am_inseq.request import find_method
 
-_OF_LOADING: Final = ("load_in_8bit", "load_in_4bit", "quantization_config", "device_map")
 _OWN_NAMES: Final = (*CONTRAST_NAMES, "internal_batch_size")
 _STAYS: Final = (
     "device was not used: the model is quantised or spread over several devices and stays where it "
@@ -72,7 +70,8 @@ class AttributionModel(TextMembers, nn.Module):
         self.method_options = dict(method_options or {})
         self.default_attributed_fn_id = "probability"
         if attribution_method is not None:
-            _check_method(attribution_method, self.method_options)
+            options = find_method(attribution_method).options
+            check_options(f"method {attribution_method!r}", options, self.method_options)
         self.model = loaded.network
         self.tokenizer = loaded.tokenizer
         self.loaded = loaded
@@ -162,8 +161,9 @@ class AttributionModel(TextMembers, nn.Module):
             generation_args: generation arguments of transformers, and `seed`; every returned
                 sequence is attributed on its own.
             target_ids: what to attribute as token ids, one list for each input.
-            spans: ranges of the generated tokens that are one target each, whose score is the sum
-                of its tokens' scores; for several inputs also a list of them for each.
+            spans: ranges of the generated tokens that are one target each, whose explained score is
+                the sum of its tokens' scores and whose recorded ones are merged, probabilities as
+                a product; for several inputs also a list of them for each.
             text_spans: the same as ranges of characters of the generated text, or stretches of it.
             kwargs: options of the method, the attributed function and the step scores, by name, or
                 in `attribution_args`, `attributed_fn_args` and `step_scores_args`;
@@ -175,11 +175,22 @@ class AttributionModel(TextMembers, nn.Module):
                 contrast for the explained score too, as a constant.
 
         Returns:
-            one sequence output for each text, or for each sequence that was generated.
+            one sequence output for each text, or for each sequence that was generated. Its
+            `source_attributions` are [source token, generated token, …] and `target_attributions`
+            [target token, generated token, …], NaN from the generated token on; further axes are
+            hidden units of gradient methods, layers and heads. Each `step_scores` entry is
+            [generated token]. `attribution` is the same with named axes, the unit of the scores
+            (that of the explained score for methods that sum to it) and diagnostics.
 
         Raises:
             UnknownNameError: a method, score or option that does not exist.
-            TargetError: a generated text that does not begin with its input.
+            TargetError: a generated text that does not begin with its input, or ids, positions or
+                spans outside.
+            TextTooLongError: more tokens than the model reads.
+            InputError: any other keyword that cannot be met; the sentence names the fix.
+            NotDifferentiableError: a gradient method on a score without gradient.
+            UnsupportedError: what this model or method cannot do.
+            GuardError: the model's embeddings give other probabilities than its ids.
         """
         started = time.perf_counter()
         prompts = prompts_of("input_texts", input_texts)
@@ -281,7 +292,7 @@ class AttributionModel(TextMembers, nn.Module):
             return
         with self.loaded.lock:
             before, place = self.loaded.device, load.pick_device(device)
-            if _same_place(place, before):
+            if load.same_place(place, before):
                 yield None
             elif stays(self.loaded):
                 yield _STAYS
@@ -301,45 +312,6 @@ class DecoderOnlyAttributionModel(AttributionModel):
     """One whose model has none."""
 
 
-class HuggingfaceModel(AttributionModel):
-    """One whose model is of transformers, as all are."""
-
-    @staticmethod
-    def load(*args: Any, **kwargs: Any) -> AttributionModel:
-        """A model ready to be attributed; see `load_model`."""
-        return load_model(*args, **kwargs)
-
-
-class HuggingfaceEncoderDecoderModel(HuggingfaceModel, EncoderDecoderAttributionModel):
-    """What `load_model` returns for a model with an encoder."""
-
-
-class HuggingfaceDecoderOnlyModel(HuggingfaceModel, DecoderOnlyAttributionModel):
-    """What `load_model` returns for a model without one."""
-
-
-def _faced(
-    loaded: HuggingFaceModel, method: str | None, options: Mapping[str, Any]
-) -> AttributionModel:
-    kind = HuggingfaceEncoderDecoderModel if loaded.has_encoder else HuggingfaceDecoderOnlyModel
-    return kind(loaded, method, options)
-
-
-def _check_method(name: str, options: Mapping[str, Any]) -> None:
-    spec = find_method(name)
-    check_options(f"method {name!r}", spec.options, options)
-
-
-def _check_places(options: Mapping[str, Any]) -> None:
-    """Refuses what belongs to the loading of a model among the options of its method."""
-    misplaced = next((name for name in options if name in _OF_LOADING), None)
-    if misplaced is not None:
-        raise InputError(
-            f"{misplaced} says how a model is loaded and is no option of a method; give it as "
-            f"model_kwargs={{{misplaced!r}: {options[misplaced]!r}}}"
-        )
-
-
 def _own_names() -> set[str]:
     """Keywords that are taken before options are told apart."""
     named = inspect.signature(AttributionModel.attribute).parameters
@@ -354,13 +326,6 @@ def _budget(rows: Any) -> Budget:
     return Budget(most_rows=rows)
 
 
-def _same_place(one: str, other: str) -> bool:
-    """Whether two names mean one device; without a number, CUDA's current one is meant."""
-    current = str(torch.cuda.current_device()) if one[:4] == other[:4] == "cuda" else "0"
-    (kind, _, number), (same, _, its) = one.partition(":"), other.partition(":")
-    return (kind, number or current) == (same, its or current)
-
-
 def _told(attribution: Attribution, sentence: str) -> Attribution:
     diagnostics = attribution.diagnostics
     told = replace(diagnostics, warnings=(*diagnostics.warnings, sentence))
@@ -369,71 +334,3 @@ def _told(attribution: Attribution, sentence: str) -> Attribution:
 
 def _generated(loaded: HuggingFaceModel, result: Attribution) -> str:
     return result.continuation if loaded.has_encoder else result.prompt + result.continuation
-
-
-def load_model(
-    model: str | PreTrainedModel,
-    attribution_method: str | None = None,
-    framework: str = "transformers",
-    tokenizer: Any = None,
-    device: str | torch.device | None = "auto",
-    model_kwargs: Mapping[str, Any] | None = None,
-    tokenizer_kwargs: Mapping[str, Any] | None = None,
-    *,
-    dtype: str = "auto",
-    **method_options: Any,
-) -> AttributionModel:
-    """A model ready to be attributed.
-
-    Args:
-        model: "demo/en-fr", "demo/lm", a local folder, a hub id, or a loaded transformers model,
-            which is put in evaluation mode with its parameters frozen.
-        attribution_method: name of the method to use; it can also be given to `attribute`.
-        framework: "transformers" (or "hf_transformers", as inseq calls it).
-        tokenizer: the tokenizer, or its name; looked up by the model's name if not given.
-        device: "cpu", "cuda:0", …; "auto" or None takes CUDA where it is, and leaves a loaded model
-            where it is.
-        model_kwargs: what transformers takes when it loads a model by name, e.g. device_map.
-        tokenizer_kwargs: what it takes when it loads a tokenizer.
-        dtype: "float32", "float64", "bfloat16" or "float16"; "auto": see
-            `am_inseq.models.load.load_model`.
-        method_options: options of the method, for every call that does not give its own.
-
-    Raises:
-        UnknownNameError: a method, option or demo model that does not exist.
-        ModelNotFoundError: no such folder or hub id within reach.
-        WeightsError: no safetensors, a corrupt file, or weights that are not numbers.
-    """
-    if framework not in ("transformers", "hf_transformers"):
-        raise UnknownNameError("framework", framework, ("transformers",))
-    _check_places(method_options)
-    device = "auto" if device is None else str(device)
-    if attribution_method is not None:
-        _check_method(attribution_method, method_options)
-    if isinstance(model, str):
-        named: dict[str, Any] = {"model_kwargs": model_kwargs, "tokenizer_kwargs": tokenizer_kwargs}
-        further: dict[str, Any] = {name: dict(given) for name, given in named.items() if given}
-        loaded = load.load_model(model, device=device, dtype=dtype, **further)
-        if tokenizer is not None:
-            loaded = replace(loaded, tokenizer=_tokenizer(tokenizer, tokenizer_kwargs))
-        return _faced(loaded, attribution_method, method_options)
-    if dtype != "auto" or model_kwargs:
-        raise InputError(
-            "dtype and model_kwargs are for models that are loaded by name; convert a loaded model "
-            "yourself before it is given"
-        )
-    place = load.pick_device(device)
-    name = load.name_of(model)
-    given = _tokenizer(tokenizer or name, tokenizer_kwargs)
-    loaded = huggingface.wrap(model, given, name=name)
-    if device != "auto" and not _same_place(place, loaded.device):
-        move(loaded, place)
-    return _faced(loaded, attribution_method, method_options)
-
-
-def _tokenizer(given: Any, options: Mapping[str, Any] | None) -> Any:
-    if isinstance(given, str):
-        return load.load_tokenizer(given, **(options or {}))
-    if options:
-        raise InputError("tokenizer_kwargs are for tokenizers that are loaded by name")
-    return given

@@ -160,7 +160,23 @@ class FeatureAttributionOutput(Shows):
         split_sequences: bool = False,
         scores_precision: str = "float32",
     ) -> None:
-        """Writes a file; see `am_inseq.face.files.save_output`."""
+        """Writes a file, or one for each sequence; `FeatureAttributionOutput.load` reads it.
+
+        Args:
+            path: *.safetensors keeps everything bit for bit; *.json and *.json.gz are inseq's
+                format. `am_inseq.export` writes pages, tables and pictures.
+            overwrite: replace files that are there.
+            compress: gzip the JSON.
+            ndarray_compact: tables of the JSON in base 64, as inseq 0.7 reads them; else as lists.
+            use_primitives: plain JSON for other programs, without classes.
+            split_sequences: a file for each sequence: out_0.json, out_1.json, …
+            scores_precision: of JSON: "float32", "float16" or "float8".
+
+        Raises:
+            InputError: a file exists and may not be replaced (then none is written), nothing can be
+                written there, the ending is that of another format, or a score does not fit the
+                precision.
+        """
         import_module("am_inseq.face.files").save_output(
             self,
             path,

@@ -13,7 +13,13 @@ from am_inseq.face.sheets import SequenceLike, attribution_sheet, flat_sheet, gr
 from am_inseq.render.colour_range import with_range
 from am_inseq.render.html import framed, page_html
 from am_inseq.render.page import Page, Sheet
-from am_inseq.render.stdout import show_granular, show_heading, show_tokens, show_view
+from am_inseq.render.stdout import (
+    show_granular,
+    show_heading,
+    show_notes,
+    show_tokens,
+    show_view,
+)
 
 MOST_BESIDE: Final = 20
 _TITLE: Final = "Attributions"
@@ -92,6 +98,7 @@ def show_attributions(
         table = sheet.tables[0]
         view = with_range(table.view, min_val, max_val)
         show_view(view, table.step_scores, texts=sheet.texts, max_size=max_show_size)
+        show_notes(sheet.notes)
 
     page = Page(_TITLE, sheets, min_val, max_val)
     return _deliver(page, draw, display, return_html, return_figure)
@@ -248,6 +255,7 @@ def _granular(page: Page, sheet: Sheet, most: int) -> None:
         show_granular(page, sheet, most)
         return
     show_view(with_range(table.view, page.low, page.high), table.step_scores, texts=sheet.texts)
+    show_notes(sheet.notes)
 
 
 def _in_range(page: Page, sheet: Sheet) -> Sheet:

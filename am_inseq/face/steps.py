@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+from am_inseq.core.tokens import MERGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,30 @@ class TokenWithId:
 
     def __str__(self) -> str:
         return self.token
+
+
+_BETWEEN: Final = " → "
+
+
+def paired(one: TokenWithId, other: TokenWithId) -> TokenWithId:
+    """Two tokens as one called "one → other"; the second alone where both are spelled alike."""
+    if one.token == other.token:
+        return other
+    return TokenWithId(f"{one.token}{_BETWEEN}{other.token}", MERGED)
+
+
+def joined(tokens: Sequence[TokenWithId]) -> TokenWithId:
+    """Neighbours as one token; of pairs the first and the second ones each together."""
+    if len(tokens) == 1:
+        return tokens[0]
+    pairs = [(t.token, t.token) if t.id != MERGED else _apart(t.token) for t in tokens]
+    one, other = ("".join(texts) for texts in zip(*pairs, strict=True))
+    return TokenWithId(other if one == other else f"{one}{_BETWEEN}{other}", MERGED)
+
+
+def _apart(label: str) -> tuple[str, str]:
+    one, between, other = label.partition(_BETWEEN)
+    return (one, other) if between else (label, label)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

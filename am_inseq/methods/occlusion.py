@@ -51,12 +51,13 @@ def occlusion(
         score; exactly 0 for tokens at or after the target.
 
     Raises:
-        InputError: a window or stride that is no such number, or a stride longer than its window,
-            which would leave tokens out.
+        InputError: a window or stride that is no such number, a window of some hidden units only,
+            or a stride longer than its window, which would leave tokens out.
     """
     if perturbations_per_eval < 1:
         raise InputError(f"perturbations_per_eval must be at least 1, not {perturbations_per_eval}")
-    widths = _lengths("sliding_window_shapes", sliding_window_shapes)
+    hidden = task.embeds.shape[-1]
+    widths = _lengths("sliding_window_shapes", sliding_window_shapes, hidden)
     steps = _lengths("strides", strides)
     windows = _windows(task, widths, steps)
     at_most = None if perturbations_per_eval == 1 else perturbations_per_eval
@@ -112,17 +113,24 @@ def _windows(task: Task, widths: tuple[int, int], steps: tuple[int, int]) -> lis
     return found
 
 
-def _lengths(name: str, given: object) -> tuple[int, int]:
-    """Numbers of tokens for the encoder and the decoder."""
+def _lengths(name: str, given: object, hidden: int | None = None) -> tuple[int, int]:
+    """Numbers of tokens for the encoder and the decoder; whole tokens, where `hidden` says so."""
     if given is None:
         return (1, 1)
     many = cast("Sequence[object]", given) if isinstance(given, list | tuple) else (given,)
     pairs = [cast("Sequence[object]", one) for one in many if isinstance(one, list | tuple)]
-    firsts = [one[0] for one in pairs if one] if pairs else list(many[:1])
+    pairs = pairs or [many]
+    firsts = [one[0] for one in pairs if one]
     lengths = [one for one in firsts if isinstance(one, int) and not isinstance(one, bool)]
-    if not 0 < len(lengths) == len(pairs or [0]) <= 2 or min(lengths) < 1:
+    if not 0 < len(lengths) == len(pairs) <= 2 or min(lengths) < 1:
         raise InputError(
             f"{name} takes a number of tokens, at least 1, or (tokens, hidden), or one such pair "
             f"for the encoder and one for the decoder; not {given!r}"
+        )
+    part = next((one for one in pairs if hidden and len(one) > 1 and one[1] != hidden), None)
+    if part is not None:
+        raise InputError(
+            f"occlusion replaces whole tokens, whose embeddings have {hidden} units; write "
+            f"{name}=({part[0]}, {hidden}) or {part[0]}, not {tuple(part)}"
         )
     return (lengths[0], lengths[-1])

@@ -87,6 +87,8 @@ def generate(
     if (chosen["num_beams"] or 1) == 1:
         given = chosen.get("stopping_criteria") or ()
         chosen["stopping_criteria"] = StoppingCriteriaList([*given, _Watch(start, on_ids)])
+    if chosen.get("stop_strings"):
+        chosen.setdefault("tokenizer", model.tokenizer)  # transformers finds the strings by it
     fixed = {"attention_mask": torch.ones_like(ids), "max_new_tokens": most, "max_length": None}
     try:
         with torch.no_grad(), _seeded(seed, ids):

@@ -301,3 +301,10 @@ def _check_numbers(name: str, network: Any) -> None:
                     f"the weights {parameter_name!r} of {name!r} hold NaN or infinity; the file "
                     "is damaged or the training diverged: use another checkpoint"
                 )
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two names mean one device; without a number, CUDA's current one is meant."""
+    current = str(torch.cuda.current_device()) if one[:4] == other[:4] == "cuda" else "0"
+    (kind, _, number), (same, _, its) = one.partition(":"), other.partition(":")
+    return (kind, number or current) == (same, its or current)

@@ -99,7 +99,7 @@ def _block(network: Any, number: int) -> nn.Module:
 
 def _near(path: str, paths: Mapping[str, nn.Module]) -> list[str]:
     """What the user may have meant; the outermost modules where nothing is near."""
-    near = difflib.get_close_matches(path, paths, n=1, cutoff=0.3)
+    near = difflib.get_close_matches(path, paths, n=1, cutoff=0.6)
     return near or [name for name in paths if name and name.count(".") < 2]
 
 

@@ -79,6 +79,7 @@ def combine(
             a if math.isclose(a, b, rel_tol=_SAME_PROBABILITY) else math.nan
             for a, b in zip(one.probabilities, other.probabilities, strict=True)
         ),
+        contrast=one.contrast if one.contrast == other.contrast else None,
         is_signed=one.is_signed or bool((blocks[one.primary].values < 0).any()),
         step_scores={
             name: _each(function, values, other.step_scores[name])

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor
 
+from am_inseq.core.scoring import ScoreSpec
 from am_inseq.errors import InputError
 from am_inseq.ops.reduce import REDUCTIONS, find_reduction, reduce_groups
 from am_inseq.scores import SCORES
@@ -55,8 +56,25 @@ def find_merging(
     if aggregates is not None and name in aggregates:
         return as_merging(aggregates[name])
     declared = SCORES[name].aggregates if name in SCORES else {}
-    found = next((declared[key] for key in (kind, *_KINDS) if key in declared), None)
-    return as_merging(_DEFAULTS.get(name, otherwise) if found is None else found)
+    return _declared(name, declared, kind, otherwise)
+
+
+def merge_members(
+    score: ScoreSpec, values: Sequence[float], ranges: Sequence[tuple[int, int]]
+) -> tuple[float, ...]:
+    """A recorded score of targets that are stretches of tokens, one value for each stretch.
+
+    Merged as the score was declared or registered; a probability multiplies, so that it is that of
+    the whole stretch. Scores that say nothing add up, as the explained score of a stretch does.
+
+    Args:
+        score: which one.
+        values: (member,) its value at each token.
+        ranges: the half-open range of members of each target.
+    """
+    merging = _declared(score.name, score.aggregates, "spans", "sum")
+    exact = torch.tensor(values, dtype=torch.float64)
+    return tuple(reduce_groups(exact, [range(*one) for one in ranges], 0, merging).tolist())
 
 
 def as_merging(given: object) -> Merging:
@@ -85,6 +103,11 @@ def merge_scores(
     merging = find_merging(name, aggregates)
     exact = torch.tensor(values, dtype=torch.float64)
     return tuple(reduce_groups(exact, rows, 0, merging).tolist())
+
+
+def _declared(name: str, declared: Mapping[str, object], kind: str, otherwise: object) -> Merging:
+    found = next((declared[key] for key in (kind, *_KINDS) if key in declared), None)
+    return as_merging(_DEFAULTS.get(name, otherwise) if found is None else found)
 
 
 def _takes_one(function: Callable[..., Any]) -> bool:

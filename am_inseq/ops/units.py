@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.core.attribution import Attribution, Block, Diagnostics
-from am_inseq.core.tokens import MERGED, Part, Token
+from am_inseq.core.tokens import MERGED, Part, Token, together
 from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.numerics.words import TEXT_UNITS, text_bounds, unit_of
 from am_inseq.ops.reduce import How, find_reduction, reduce_groups
@@ -116,13 +116,14 @@ def merge(
     spans = None
     if attribution.spans is not None:
         spans = tuple(_span([attribution.spans[index] for index in row], home) for row in each)
-    chances = attribution.probabilities
+    chances, partners = attribution.probabilities, attribution.contrast
     return replace(
         attribution,
         tokens=tuple(_joined(attribution, group) for group in groups),
         blocks=blocks,
         targets=tuple(home[attribution.targets[row[-1]]] for row in each),
         spans=spans,
+        contrast=partners and tuple(together([partners[index] for index in row]) for row in each),
         probabilities=tuple(math.prod(chances[index] for index in row) for row in each),
         step_scores={
             name: values if rows is None else merge_scores(name, values, rows, aggregates)

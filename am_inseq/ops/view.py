@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.core.attribution import Attribution
-from am_inseq.core.tokens import MERGED
+from am_inseq.core.tokens import MERGED, Token
 from am_inseq.core.view import Matrix, View, ViewSpan, ViewTarget
 
 
@@ -101,13 +101,14 @@ def _spans(attribution: Attribution) -> tuple[ViewSpan, ...]:
 
 def _targets(attribution: Attribution) -> tuple[ViewTarget, ...]:
     spans = attribution.spans or [(place, place + 1) for place in attribution.targets]
-    return tuple(
-        _target(attribution, span, probability)
-        for span, probability in zip(spans, attribution.probabilities, strict=True)
-    )
+    partners = attribution.contrast or [None] * len(spans)
+    each = zip(spans, attribution.probabilities, partners, strict=True)
+    return tuple(_target(attribution, *one) for one in each)
 
 
-def _target(attribution: Attribution, span: tuple[int, int], probability: float) -> ViewTarget:
+def _target(
+    attribution: Attribution, span: tuple[int, int], probability: float, partner: Token | None
+) -> ViewTarget:
     """One target; of a span, the text from its first token to its last."""
     tokens = attribution.tokens[span[0] : span[1]]
     text, start, end = tokens[-1].text, tokens[-1].start, tokens[-1].end
@@ -115,7 +116,8 @@ def _target(attribution: Attribution, span: tuple[int, int], probability: float)
     if len(tokens) > 1 and written:
         start, end = written[0].start, written[-1].end
         text = attribution.continuation[start:end]
-    return ViewTarget(text, start, end, span[1] - 1, probability)
+    contrast = partner.text if partner is not None and partner.text != text else ""
+    return ViewTarget(text, start, end, span[1] - 1, probability, contrast)
 
 
 def _shares(rows: Tensor, can_matter: Tensor) -> Tensor:

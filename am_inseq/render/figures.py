@@ -96,7 +96,7 @@ def written(values: Sequence[float]) -> tuple[str, list[str]]:
 
 def row_label(view: View, row: int) -> str:
     """The target's text, "all" for the whole output."""
-    return _valid(label(view.targets[row - 1].text, _LABEL_CELLS)) if row else WHOLE
+    return _valid(label(view.targets[row - 1].label, _LABEL_CELLS)) if row else WHOLE
 
 
 def span_label(view: View, column: int) -> str:

@@ -46,7 +46,7 @@ def entry_views(scores: Scores, most: int) -> Iterator[tuple[str, View]]:
     for index, target in enumerate(scores.view.targets):
         rows = values[index + 1]  # [span, entry]
         whole = _reduce(rows, dim.name)
-        heading = f"{target.text.strip() or target.text}: by {dim.name}{strongest}{how}"
+        heading = f"{target.label.strip() or target.label}: by {dim.name}{strongest}{how}"
         yield heading, _view(scores.view, np.vstack([whole[None], rows[:, chosen].T]), names)
 
 

@@ -99,7 +99,7 @@ def token_rows(view: View, *, texts: Passage | None = None, theme: Theme | None 
             _append(line, texts.continuation[:end].lstrip(" "), earlier)
         line.rstrip()
         line.append("\n")
-        grid.add_row(Text(label(target.text, 16)), line)
+        grid.add_row(Text(label(target.label, 28 if target.contrast else 16)), line)
     return grid
 
 

@@ -102,7 +102,7 @@ def _table(page: Page, sheet: Sheet, scores: Scores) -> dict[str, Any]:
         "measure": view.unit,
         "signed": view.is_signed,
         "spans": [_name(page, span.text) for span in view.spans],
-        "targets": [_name(page, target.text) for target in view.targets],
+        "targets": [_name(page, target.label) for target in view.targets],
         "prompt": [_plain(*one) for one in prompt],
         "answer": [_plain(*one) for one in answer],
         "steps": {

@@ -90,6 +90,18 @@ def show_heading(title: str, notes: Sequence[str] = ()) -> None:
     show(draw)
 
 
+def show_notes(notes: Sequence[str]) -> None:
+    """Prints sentences on what was shown, each on lines of its own."""
+
+    def draw(console: Console) -> None:
+        console.print()
+        for note in notes:
+            console.print(Text.assemble(("note: ", "bold"), note))
+
+    if notes:
+        show(draw)
+
+
 def show_tokens(page: Page, sheet: Sheet) -> None:
     """Prints for each generated token the text before it, coloured by what mattered to it."""
 

@@ -24,6 +24,8 @@ _TOKEN_CELLS: Final = 12
 _VALUE_CELLS: Final = 7
 _GAP: Final = 1
 _WHOLE: Final = "all"
+_RATHER: Final = "rather than"
+_SAME: Final = "the same"
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # A line below the head and between sections, a space between columns, nothing else.
 _LINES: Final = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")
@@ -126,9 +128,13 @@ def table(
     figures = _figures(view, layout.quantity)
     out = Table(box=_LINES, padding=0, pad_edge=False, show_edge=False, border_style="dim")
     unit = Text(figures.unit, style="dim")
+    if _has_contrast(view):
+        unit.append(f"\n{_RATHER}")
     out.add_column(unit, no_wrap=True, width=_label_cells(view, spans))
     for row in rows:
         head = Text(_head(view, row), style="bold" if row else "bold italic")
+        if _has_contrast(view):
+            head.append(f"\n{_other(view, row)}", style="dim not bold not italic")
         out.add_column(head, no_wrap=True, justify="right", width=_cells(view, row))
     for position, column in enumerate(spans):
         after = spans[position + 1] if position + 1 < len(spans) else column
@@ -177,8 +183,18 @@ def _head(view: View, row: int) -> str:
     return label(view.targets[row - 1].text, _TOKEN_CELLS) if row else _WHOLE
 
 
+def _has_contrast(view: View) -> bool:
+    return any(target.contrast for target in view.targets)
+
+
+def _other(view: View, row: int) -> str:
+    """What the generated token is set against: another, or the same one."""
+    return label(view.targets[row - 1].contrast or _SAME, _TOKEN_CELLS) if row else ""
+
+
 def _cells(view: View, row: int) -> int:
-    return max(_VALUE_CELLS, cell_len(_head(view, row)))
+    other = cell_len(_other(view, row)) if _has_contrast(view) else 0
+    return max(_VALUE_CELLS, cell_len(_head(view, row)), other)
 
 
 def _span_label(view: View, column: int) -> Text:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from am_inseq.render.pieces import Piece
 
 _NAME_CELLS: Final = 16
+_PAIR_CELLS: Final = 28  # of a token and its contrast
 _LONG: Final = 200  # pieces; longer texts leave out stretches where nothing mattered
 _AROUND: Final = 6  # pieces kept on both sides of one that mattered
 _STRONG: Final = 2  # the level from which one did
@@ -111,8 +112,9 @@ def _kept(intensities: Sequence[float]) -> frozenset[int]:
 
 def _name(page: Page, scores: Scores, target: int, theme: Theme | None) -> Text:
     """The generated token, with the colour of its step score where one was asked for."""
-    text = respelled(scores.view.targets[target].text, page.replace)
-    name = Text(label(text, _NAME_CELLS), style="bold")
+    text = respelled(scores.view.targets[target].label, page.replace)
+    wide = _PAIR_CELLS if scores.view.targets[target].contrast else _NAME_CELLS
+    name = Text(label(text, wide), style="bold")
     figures = dict(scores.step_scores)
     figures.setdefault("probability", [one.probability for one in scores.view.targets])
     values = figures.get(page.step_score or "")

@@ -18,7 +18,8 @@ from am_inseq.context.files import visualize_attribute_context
 from am_inseq.context.result import AttributeContextOutput
 from am_inseq.context.run import attribute_context_with_model
 from am_inseq.demo.grammar_lm import sample
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.models.generate import generate
 from tests.tiny.pecore import RELEASE_NOTES, cues, lm, run, translation
 

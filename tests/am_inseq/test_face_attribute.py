@@ -12,7 +12,8 @@ from torch import Tensor
 
 from am_inseq.errors import InputError, TargetError, UnknownNameError, UnsupportedError
 from am_inseq.face import texts as face_texts
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.face.output import FeatureAttributionOutput, FeatureAttributionSequenceOutput
 from am_inseq.methods import METHODS
 from am_inseq.models import load

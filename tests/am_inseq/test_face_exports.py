@@ -21,7 +21,7 @@ from am_inseq.face.exports import (
     to_svg,
 )
 from am_inseq.face.files import load_any, load_output
-from am_inseq.face.model import load_model
+from am_inseq.face.loading import load_model
 from am_inseq.face.output import FeatureAttributionOutput
 from am_inseq.io.attributions import load
 

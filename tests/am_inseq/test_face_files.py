@@ -18,7 +18,8 @@ from safetensors.torch import load as load_tensors
 
 from am_inseq.errors import InputError
 from am_inseq.face.files import load_any, load_output, save, save_output
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.face.output import FeatureAttributionOutput
 from am_inseq.io.attributions import load
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from am_inseq.attribute import Request, attribute
 from am_inseq.errors import InputError, UnknownNameError, UnsupportedError
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from tests.tiny.families import ENCODER_DECODERS, FAMILIES, HIDDEN, tiny
 from tests.tiny.texts import PROMPT, TARGET
 

@@ -153,8 +153,8 @@ def test_a_span_costs_one_backward():
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
-def test_probabilities_of_a_span_multiply_and_its_step_scores_add_up(family):
-    names = ("logit", "entropy", "probability")
+def test_scores_of_a_span_multiply_or_add_up_as_merged_targets_do(family):
+    names = ("logit", "entropy", "probability", "perplexity", "crossentropy")
     tokens = run(family, "dummy", step_scores=names)
 
     spans = run(family, "saliency", step_scores=names, spans=((1, 3), (0, 4)))
@@ -162,7 +162,11 @@ def test_probabilities_of_a_span_multiply_and_its_step_scores_add_up(family):
     assert spans.probabilities == pytest.approx(
         [math.prod(tokens.probabilities[1:3]), math.prod(tokens.probabilities[0:4])], rel=1e-9
     )
-    for name in names:
+    assert spans.step_scores["probability"] == pytest.approx(spans.probabilities, rel=1e-6)
+    assert spans.step_scores["perplexity"] == pytest.approx(
+        [math.exp(nats) for nats in spans.step_scores["crossentropy"]], rel=1e-6
+    )
+    for name in ("logit", "entropy", "crossentropy"):
         each = tokens.step_scores[name]
         assert spans.step_scores[name] == pytest.approx([sum(each[1:3]), sum(each[:4])], rel=1e-9)
 

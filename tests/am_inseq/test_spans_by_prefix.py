@@ -139,7 +139,7 @@ def test_contrasts_are_added_up(method, score, is_run):
 
 
 @pytest.mark.parametrize("family", ["gpt2", "t5"])
-def test_recorded_scores_are_added_up(family):
+def test_recorded_scores_are_merged(family):
     names = ("logit", "entropy", "probability", "perplexity", "top_p_size")
     options = {"top_p_size": {"top_p": 0.9}}
 
@@ -375,3 +375,13 @@ def test_passes_with_dropout_read_nothing_after_the_target():
 
     assert any(whole.step_scores[name])
     assert cut.step_scores[name][0] == pytest.approx(whole.step_scores[name][0], rel=1e-6)
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_a_span_takes_a_step_function_as_it_was_registered_to_be_merged():
+    am_inseq.register_step_function(depth, "depth", aggregate_map={"spans": "max"})
+    tokens = run(tiny("gpt2"), "dummy", score="logit", step_scores=("depth",))
+
+    span = run(tiny("gpt2"), "dummy", score="logit", step_scores=("depth",), spans=((1, 4),))
+
+    assert span.step_scores["depth"] == (max(tokens.step_scores["depth"][1:4]),)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.methods import METHODS
 from am_inseq.scores import SCORES
 

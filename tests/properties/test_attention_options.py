@@ -13,7 +13,8 @@ from torch import Tensor
 from am_inseq.attribute import Request, attribute
 from am_inseq.core.attribution import Attribution
 from am_inseq.errors import InputError, UnknownNameError, UnsupportedError
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.models.huggingface import HuggingFaceModel
 from tests.tiny import zoo
 from tests.tiny.families import DECODERS, ENCODER_DECODERS, FAMILIES, build, tiny

@@ -16,7 +16,8 @@ from am_inseq.attribute import Listener, Request, attribute, estimate
 from am_inseq.core.attribution import Attribution
 from am_inseq.engine.memory import Budget
 from am_inseq.errors import CancelledError, InputError, UnknownNameError, UnsupportedError
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.models.huggingface import HuggingFaceModel
 from tests.tiny import zeroed, zoo
 from tests.tiny.families import DECODERS, ENCODER_DECODERS, FAMILIES, tiny

@@ -97,7 +97,7 @@ def test_the_rest_of_the_petals_example_runs_with_another_model():
     exec(compile(text, "petals", "exec"), names)  # noqa: S102 - the examples
 
     sequence = names["out"].sequence_attributions[0]
-    assert "".join(texts(sequence.target)[sequence.attr_pos_start :]) == "1"
+    assert "".join(texts(sequence.target)[sequence.attr_pos_start :]) == "2 → 1"
     assert sequence.target_attributions.nan_to_num(0.0).abs().sum() > 0
 
 

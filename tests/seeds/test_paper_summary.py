@@ -48,7 +48,7 @@ def test_layers_are_contrasted_as_for_locating_facts():
             show_progress=False,
         )
         sequence = out.sequence_attributions[0]
-        assert texts(sequence.target)[-1] == " Helsinki"
+        assert texts(sequence.target)[-1] == " Nairobi →  Helsinki"
         sums.append(sequence.target_attributions.nan_to_num(0.0).abs().sum())
 
     assert all(one > 0 for one in sums)

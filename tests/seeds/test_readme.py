@@ -46,12 +46,12 @@ def test_contrastive_attribution(capsys):
     out, model = names["out"], names["attribution_model"]
 
     sequence = out.sequence_attributions[0]
-    assert texts(sequence.target)[-1] == " barking"
+    assert texts(sequence.target)[-1] == " crying →  barking"
     assert (sequence.attr_pos_start, sequence.attr_pos_end) == (7, 8)
     difference = float(sequence.step_scores["contrast_prob_diff"][0])
     logits = model.model(model.encode("Can you stop the dog from").input_ids)
     chances = logits.logits[0, -1].softmax(-1)
-    barking, crying = sequence.target[-1].id, int(names["contrast"].input_ids[0, -1])
+    barking, crying = sequence.attribution.tokens[-1].id, int(names["contrast"].input_ids[0, -1])
     assert difference == pytest.approx(float(chances[barking] - chances[crying]), abs=1e-5)
     assert difference > 0.9
     shares = sequence.aggregate().target_attributions[:7, 0]

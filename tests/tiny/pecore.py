@@ -9,7 +9,8 @@ from am_inseq.context.arguments import AttributeContextArgs
 from am_inseq.context.result import AttributeContextOutput
 from am_inseq.context.run import attribute_context_with_model
 from am_inseq.context.selection import select
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 
 RELEASE_NOTES: Final[dict[str, Any]] = {
     "input_context_text": "George was sick yesterday.",

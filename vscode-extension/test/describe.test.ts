@@ -36,6 +36,14 @@ test("under a focus a hover speaks of that generated token", () => {
   assert.match(description.fed.join(), /hospital {2}◂ focused/);
 });
 
+test("a hover names what the generated token is set against", () => {
+  const plain = shown({ focus: 4 });
+  const targets = plain.scores.targets.map((one) => ({ ...one, contrast: " clinic" }));
+  const set = { ...plain, scores: { ...plain.scores, targets } };
+
+  assert.match(describeAt(set, 108)?.headline ?? "", /of “hospital” rather than “clinic”$/);
+});
+
 test("there is no hover beside the prompt", () => {
   assert.equal(describeAt(shown(), 99), undefined);
   assert.equal(describeAt(shown(), 121), undefined);

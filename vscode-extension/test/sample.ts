@@ -32,7 +32,8 @@ function spans(): AttributionView["spans"] {
 function targets(): AttributionView["targets"] {
   let start = 0;
   return [" to", " the", "\n", "hospital"].map((text, i) => {
-    const target = { text, start, end: start + text.length, token: 6 + i, probability: 0.9 };
+    const end = start + text.length;
+    const target = { text, start, end, token: 6 + i, probability: 0.9, contrast: "" };
     start = target.end;
     return target;
   });

@@ -26,9 +26,7 @@ def view_of(result: AttributionComputeResult) -> View:
             for s in wire.spans
         ),
         targets=tuple(
-            ViewTarget(
-                text=t.text, start=t.start, end=t.end, token=t.token, probability=t.probability
-            )
+            ViewTarget(t.text, t.start, t.end, t.token, t.probability, t.contrast)
             for t in wire.targets
         ),
         values=_rows(wire.values),

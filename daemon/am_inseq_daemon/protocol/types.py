@@ -237,13 +237,17 @@ class ViewSpan:
 
 @attrs.frozen(kw_only=True)
 class ViewTarget:
-    """One generated token: a row of a view, and a stretch of the continuation."""
+    """One generated token: a row of a view, and a stretch of the continuation.
+
+    `contrast` is the text of what it is set against; "" where that is nothing else.
+    """
 
     text: str
     start: int
     end: int
     token: int
     probability: float
+    contrast: str = ""
 
 
 @attrs.frozen(kw_only=True)

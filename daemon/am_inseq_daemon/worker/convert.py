@@ -111,6 +111,7 @@ def to_view(
                 text=target.text,
                 token=target.token,
                 probability=target.probability,
+                contrast=target.contrast,
                 **texts.range("continuation", target.start, target.end),
             )
             for target in view.targets

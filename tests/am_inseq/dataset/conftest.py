@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from am_inseq.dataset.run import attribute_dataset
-from am_inseq.face.model import load_model
+from am_inseq.face.loading import load_model
 from tests.tiny.gpt2_folder import write_gpt2_folder
 
 TEXTS = (

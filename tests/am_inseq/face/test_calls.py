@@ -89,6 +89,18 @@ def test_a_step_function_may_ask_the_model_for_the_logits():
         ({"generation_args": {"max_new_tokens": 0}}, "max_new_tokens must be at least 1"),
         ({"target_ids": [[5, 10**6]]}, "the target holds the id 1000000"),
         ({"attr_pos_start": 80}, "position 80 lies behind the"),
+        (
+            {"generated_texts": PROMPT + TARGET, "target_ids": [[5, 6]]},
+            "generated_texts and target_ids both say what is attributed",
+        ),
+        (
+            {"method": "occlusion", "sliding_window_shapes": (2, 4)},
+            r"write sliding_window_shapes=\(2, \d+\) or 2, not \(2, 4\)",
+        ),
+        (
+            {"method": "layer_gradient_x_activation", "target_layer": "foo"},
+            "known: lm_head, transformer, transformer.drop",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(given, sentence):
@@ -104,3 +116,48 @@ def test_the_place_of_the_framework_and_the_kinds_of_device_are_inseqs(tmp_path)
     shown: dict[str, Any] = {"show_progress": False, "generation_args": {"max_new_tokens": 2}}
     one = named.attribute(PROMPT, **shown, device=torch.device("cpu"))
     assert_equal(one, placed.attribute(PROMPT, **shown))
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "sentence"),
+    [
+        ("saliency", {"devise": "cpu"}, "load_model is named 'devise'; did you mean 'device'"),
+        (None, {"devise": "cpu"}, "load_model is named 'devise'; did you mean 'device'"),
+        (None, {"n_steps": 3}, "integrated_gradients, .* have it; name one as attribution_method"),
+        ("saliency", {"n_steps": 3}, "integrated_gradients, .* have it"),
+        ("integrated_gradients", {"n_steps": "3"}, "'n_steps' of method 'integrated_gradients'"),
+    ],
+)
+def test_keywords_of_loading_and_of_methods_are_told_apart(method, given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        am_inseq.load_model("demo/lm", method, **given)
+
+
+@pytest.mark.parametrize("ending", [".pkl", ".html", ".pt"])
+def test_a_file_s_name_promises_no_other_format(tmp_path, ending):
+    out = run("gpt2")
+    path = tmp_path / f"out{ending}"
+
+    with pytest.raises(InputError, match=f"one of these endings.*{ending}|one of these endings$"):
+        out.save(path)
+
+    assert not path.exists()
+    out.save(tmp_path / "out.v1")  # any other name is inseq's JSON, as in inseq
+    assert FeatureAttributionOutput.load(tmp_path / "out.v1") == out
+
+
+def test_generation_stops_at_texts_without_more_ado():
+    model = am_inseq.load_model("demo/lm", "dummy")
+    longer: dict[str, Any] = {"do_sample": False, "max_new_tokens": 12}
+    asked: list[dict[str, Any]] = [longer, {**longer, "stop_strings": [" in"]}]
+
+    whole, short = (
+        model.attribute("the keys", generation_args=given, show_progress=False).info[
+            "generated_texts"
+        ][0]
+        for given in asked
+    )
+
+    assert whole.startswith(short)
+    assert short.endswith(" in")
+    assert len(short) < len(whole)

@@ -11,7 +11,8 @@ import torch
 
 import am_inseq
 from am_inseq.errors import InputError, TargetError, UnknownNameError
-from am_inseq.face.model import AttributionModel, load_model
+from am_inseq.face.loading import load_model
+from am_inseq.face.model import AttributionModel
 from am_inseq.face.output import FeatureAttributionOutput
 from tests.tiny.families import HIDDEN, save, tiny
 from tests.tiny.texts import PROMPT, TARGET

@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForCondition
 
 from am_inseq.attribute import Request, attribute
 from am_inseq.errors import UnsupportedError
-from am_inseq.face.model import load_model as load_face
+from am_inseq.face.loading import load_model as load_face
 from am_inseq.models.huggingface import HuggingFaceModel, wrap
 from am_inseq.models.load import load_model
 from tests.tiny import vocabularies

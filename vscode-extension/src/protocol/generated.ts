@@ -325,13 +325,18 @@ export interface ViewSpan {
   readonly tokens: readonly number[];
 }
 
-/** One generated token: a row of a view, and a stretch of the continuation. */
+/**
+ * One generated token: a row of a view, and a stretch of the continuation.
+ *
+ * `contrast` is the text of what it is set against; "" where that is nothing else.
+ */
 export interface ViewTarget {
   readonly text: string;
   readonly start: number;
   readonly end: number;
   readonly token: number;
   readonly probability: number;
+  readonly contrast: string;
 }
 
 /**

@@ -40,7 +40,9 @@ export function visible(text: string): string {
 
 function subject(shown: Shown): string {
   const target = shown.scores.targets[shown.focus - 1];
-  return target ? `“${visible(target.text)}”` : "the whole output";
+  if (!target) return "the whole output";
+  const other = target.contrast ? ` rather than “${visible(target.contrast)}”` : "";
+  return `“${visible(target.text)}”${other}`;
 }
 
 function headline(shown: Shown, column: number): string {
