@@ -132,7 +132,7 @@ REASONS: Final = {
     "(`tests/properties/test_deeplift.py`)",
     "layer_deeplift": "as deeplift",
     "gradient_shap": "random; inseq takes no seed (`tests/properties/test_paths.py`)",
-    "lime": "inseq perturbs numbers, ours tokens (`tests/properties/test_perturbation.py`)",
+    "lime": "inseq perturbs numbers, ours tokens (`tests/properties/test_lime.py`)",
     "reagent": "random; inseq takes no seed (`tests/properties/test_perturbation.py`)",
     "perplexity": "inseq raises 2 to nats, ours e (`tests/am_inseq/scores/test_scores.py`)",
     "layer_integrated_gradients": "inseq gives zeros; ours sums to the difference of the scores "
