@@ -131,7 +131,7 @@ REASONS: Final = {
     "deeplift": "inseq's is the plain gradient times the displacement; ours sums to the difference "
     "(`tests/properties/test_deeplift.py`)",
     "layer_deeplift": "as deeplift",
-    "gradient_shap": "random; inseq takes no seed (`tests/properties/test_paths.py`)",
+    "gradient_shap": "random; inseq takes no seed (`tests/properties/test_gradient_shap.py`)",
     "lime": "inseq perturbs numbers, ours tokens (`tests/properties/test_lime.py`)",
     "reagent": "random; inseq takes no seed (`tests/properties/test_perturbation.py`)",
     "perplexity": "inseq raises 2 to nats, ours e (`tests/am_inseq/scores/test_scores.py`)",
@@ -148,7 +148,7 @@ REASONS: Final = {
     "kl_divergence, top_k": "inseq gives NaN (`tests/am_inseq/scores/test_scores.py`)",
     "attr_pos_end": "inseq labels steps one off (`tests/am_inseq/test_face_attribute.py`)",
     "discretized": "inseq's path depends on its neighbours' ties "
-    "(`tests/properties/test_paths.py` compares with a loop over prefixes)",
+    "(`tests/properties/test_discretized.py` compares with a loop over prefixes)",
 }
 
 
