@@ -131,14 +131,14 @@ REASONS: Final = {
     "deeplift": "inseq's is the plain gradient times the displacement; ours sums to the difference "
     "(`tests/properties/test_deeplift.py`)",
     "layer_deeplift": "as deeplift",
-    "gradient_shap": "random; inseq takes no seed (`tests/properties/test_paths.py`)",
-    "lime": "inseq perturbs numbers, ours tokens (`tests/properties/test_perturbation.py`)",
+    "gradient_shap": "random; inseq takes no seed (`tests/properties/test_gradient_shap.py`)",
+    "lime": "inseq perturbs numbers, ours tokens (`tests/properties/test_lime.py`)",
     "reagent": "random; inseq takes no seed (`tests/properties/test_perturbation.py`)",
     "perplexity": "inseq raises 2 to nats, ours e (`tests/am_inseq/scores/test_scores.py`)",
     "layer_integrated_gradients": "inseq gives zeros; ours sums to the difference of the scores "
     "(`tests/properties/test_layers.py`)",
     "attr_pos_start": "inseq raises a start that counts from the end to the prompt's length "
-    "(`tests/am_inseq/test_face_attribute.py`)",
+    "(`tests/am_inseq/test_face_targets.py`)",
     "of pcxmi": "where target and contrast are the same token the gradient is zero; inseq "
     "normalises its rounding (`tests/am_inseq/test_contrast.py`)",
     "contrast_force_inputs": "on encoder-decoders inseq lets the contrast move with the source; "
@@ -146,9 +146,9 @@ REASONS: Final = {
     "value_zeroing": "1 - cos loses digits in float32; ours keeps them "
     "(`tests/properties/test_value_zeroing.py`)",
     "kl_divergence, top_k": "inseq gives NaN (`tests/am_inseq/scores/test_scores.py`)",
-    "attr_pos_end": "inseq labels steps one off (`tests/am_inseq/test_face_attribute.py`)",
+    "attr_pos_end": "inseq labels steps one off (`tests/am_inseq/test_face_targets.py`)",
     "discretized": "inseq's path depends on its neighbours' ties "
-    "(`tests/properties/test_paths.py` compares with a loop over prefixes)",
+    "(`tests/properties/test_discretized.py` compares with a loop over prefixes)",
 }
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 import am_inseq
 from am_inseq.attribute import Request, attribute
 from am_inseq.core.specs import Unit
-from am_inseq.errors import InputError, MissingSiteError, NotDifferentiableError, UnknownNameError
+from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.face.functions import FUNCTIONS, StepFunctionArgs, register_step_function
-from am_inseq.face.model import AttributionModel
 from am_inseq.scores import SCORES
+from tests.am_inseq.step_functions import face, own_probability, run
 from tests.tiny import plain
 from tests.tiny.families import FAMILIES, tiny
 from tests.tiny.texts import PROMPT, TARGET, prefixes_of
@@ -28,23 +28,6 @@ def _as_before():
     for table, before in zip(tables, kept, strict=True):
         table.clear()
         table.update(before)
-
-
-def face(family: str, method: str = "saliency") -> AttributionModel:
-    return AttributionModel(tiny(family), method)
-
-
-def run(family: str, method: str = "dummy", **kwargs: Any) -> Any:
-    whole = TARGET if tiny(family).has_encoder else PROMPT + TARGET
-    out = face(family, method).attribute(PROMPT, whole, show_progress=False, **kwargs)
-    return out[0]
-
-
-def own_probability(args: StepFunctionArgs, power: float = 1.0) -> Tensor:
-    """The probability, to a power."""
-    logits = args.forward_output.logits[:, -1, :]
-    ids = args.target_ids.reshape(len(logits), 1)
-    return logits.softmax(-1).gather(-1, ids).squeeze(-1) ** power
 
 
 def seed_probability(
@@ -272,74 +255,6 @@ def test_every_row_of_a_batch_is_shown_as_it_was_run():
         torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-9)
     assert max(count for count, _ in rows) > 1
     assert all(explained for _, explained in rows)
-
-
-# gradients past the logits
-
-
-def state_norm(forward_output, decoder_hidden_states) -> Tensor:
-    """Something of a middle layer at the last position, and of the logits."""
-    last = decoder_hidden_states[1][:, -1]
-    return last.pow(2).sum(-1) + forward_output.logits[:, -1, :].logsumexp(-1)
-
-
-def state_norm_of_a_decoder(forward_output, hidden_states) -> Tensor:
-    return state_norm(forward_output, hidden_states)
-
-
-@pytest.mark.parametrize("family", ["gpt2", "llama", "bart", "t5"])
-def test_a_gradient_flows_through_hidden_states(family):
-    model = tiny(family)
-    function = state_norm if model.has_encoder else state_norm_of_a_decoder
-
-    out = run(family, "saliency", attributed_fn=function, abs=False, attribute_target=True)
-
-    for target, prefix in enumerate(prefixes_of(model.tokenizer, out.attribution)):
-        start = plain.looked_up(model.network, prefix)
-        leaf = start.clone().requires_grad_()
-        cut = len(prefix.source)
-        parts = iter([leaf[:cut], leaf[cut:]] if cut else [leaf])
-        with plain._swapped(model.network, lambda _, parts=parts: next(parts)[None].clone()):
-            given = plain._run(model.network, prefix, output_hidden_states=True)
-        states = given.decoder_hidden_states if cut else given.hidden_states
-        expected = torch.autograd.grad(function(given, states).sum(), leaf)[0]
-        found = out.attribution.blocks["hidden"].values[target][: len(expected)]
-        torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-10)
-
-
-def test_a_gradient_flows_through_embeddings():
-    def first(args: StepFunctionArgs) -> Tensor:
-        return 3 * args.decoder_input_embeds[:, 0].sum(-1)
-
-    out = run("gpt2", "saliency", attributed_fn=first, abs=False).attribution
-
-    hidden = out.blocks["hidden"].values
-    assert torch.equal(hidden[:, 0], torch.full_like(hidden[:, 0], 3.0))
-    assert not hidden[:, 1:].any()
-
-
-def test_a_count_is_recorded_and_has_no_gradient():
-    def above(args: StepFunctionArgs) -> Tensor:
-        logits = args.forward_output.logits[:, -1, :]
-        return (logits > logits.gather(-1, args.target_ids[:, None])).sum(-1)
-
-    out = run("gpt2", step_scores=[above])
-
-    assert out.step_scores["above"].dtype.is_floating_point
-    with pytest.raises(NotDifferentiableError, match="'above' has no gradient here"):
-        run("gpt2", "saliency", attributed_fn=above)
-    assert run("gpt2", "occlusion", attributed_fn=above).attribution.score == "above"
-
-
-def test_layer_methods_show_ids_but_no_hidden_states():
-    def asks(args: StepFunctionArgs) -> Tensor:
-        return args.forward_output.hidden_states[0].sum((1, 2))
-
-    with pytest.raises(MissingSiteError, match="show a step function ids and logits"):
-        run("gpt2", "layer_gradient_x_activation", attributed_fn=asks)
-    out = run("gpt2", "layer_gradient_x_activation", attributed_fn=own_probability)
-    same = run("gpt2", "layer_gradient_x_activation", attributed_fn="probability")
-    torch.testing.assert_close(out.attribution.values, same.attribution.values)
 
 
 # what is refused

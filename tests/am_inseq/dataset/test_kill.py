@@ -18,7 +18,7 @@ from am_inseq.dataset.attributions import load_dataset_attributions
 from am_inseq.dataset.run import attribute_dataset
 from am_inseq.dataset.workers import Workers
 from tests.am_inseq.dataset.conftest import TEXTS, TWO
-from tests.am_inseq.dataset.test_run import contents
+from tests.am_inseq.dataset.running import contents
 
 ROWS = 24
 WORDS = " ".join(TEXTS).split()
