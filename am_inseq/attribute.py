@@ -234,7 +234,13 @@ class _Run:
         self.room = Room(request.budget)
         task = make_task(model, request, chosen, sequence, self.positions, self.spans)
         kind = precision(model.network)
-        self.guard = Guard(model.name, kind, task.member_ids, lambda: self._read(task))
+        self.guard = Guard(
+            model.name,
+            kind,
+            task.member_ids,
+            lambda: self._read(task),
+            lambda: model.capabilities().kernels_alike,
+        )
         self.setting = Setting(model, task, self.room, self.meter, self.notes)
         self.partners: tuple[Token, ...] | None = None
         if contrast is not None:

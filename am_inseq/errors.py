@@ -136,8 +136,19 @@ class GuardError(ModelError):
 
     code = 1252
 
-    def __init__(self, model: str, difference: float, tolerance: float) -> None:
+    def __init__(
+        self, model: str, difference: float, tolerance: float, *, kernels_alike: bool = True
+    ) -> None:
         self.difference, self.tolerance = difference, tolerance
+        if not kernels_alike:
+            super().__init__(
+                f"{model} gives log-probabilities that differ by {difference:.2g} nats between the "
+                f"attention kernel it runs with and the eager one, which this method needs "
+                f"(allowed: {tolerance:.2g}); choose a method that needs none (saliency, "
+                "occlusion), or load the model with model_kwargs={'attn_implementation': 'eager'} "
+                "to explain what the eager kernel computes"
+            )
+            return
         super().__init__(
             f"{model} gives log-probabilities that differ by {difference:.2g} nats between its "
             f"embeddings and its ids (allowed: {tolerance:.2g}), so a gradient through its "

@@ -176,9 +176,11 @@ def explained(
     within = (p for p in sorted(chosen) if start <= p - sequence.encoder < end)
     positions = tuple(p for p in within if able is None or p in able)
     if not positions:
+        first = sequence.targets[0] - sequence.encoder
         raise TargetError(
-            f"no target is left: the continuation has {len(sequence.targets)} tokens and the "
-            "chosen range holds none of them"
+            f"no target is left: the continuation's {len(sequence.targets)} tokens stand at the "
+            f"decoder's positions {first} to {first + len(sequence.targets) - 1}, and the chosen "
+            "range holds none of them"
         )
     return positions
 

@@ -32,7 +32,9 @@ def residual_warnings(
     worst = float(residual.values.abs().max())
     missed = f"completeness is missed by up to {worst:.2g} {unit}"
     more = "the model does something that the method's rules do not divide among its inputs"
-    if "n_steps" in options or "n_samples" in options:
+    if "n_neighbors" in options:
+        more = "its paths go from word to word, in steps that more of them do not make smaller"
+    elif "n_steps" in options or "n_samples" in options:
         more = "more steps or samples help"
     elif "target_layer" in options:
         more = "the rest reaches the score by other ways than through that layer"

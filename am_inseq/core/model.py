@@ -101,6 +101,7 @@ class Capabilities:
         batched_backward: many vectors can go back through one graph at once; else one by one.
         chain: the sequence can be read in pieces joined by keys and values.
         offsets: the tokenizer says where its tokens stand in the text.
+        kernels_alike: attention gives the same by the eager kernel, which shows and changes it.
     """
 
     embeds: bool = True
@@ -109,6 +110,7 @@ class Capabilities:
     batched_backward: bool = True
     chain: bool = True
     offsets: bool = True
+    kernels_alike: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:

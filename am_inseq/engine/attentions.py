@@ -38,9 +38,13 @@ def attentions(evaluator: Evaluator, asked: Attentions) -> AttentionMaps:
 
 
 def show_guard(evaluator: Evaluator, logits: Float[Tensor, "member vocab"]) -> None:
-    """Shows the guard logits that were made from ids: its own reference, if they are of all."""
+    """Shows the guard logits that were made from ids by the eager kernel.
+
+    They are its own reference if they are of all targets and the model's own kernel gives the same.
+    """
     guard = evaluator.guard
-    if guard is not None and len(logits) == len(guard.ids):
+    alike = evaluator.model.capabilities().kernels_alike
+    if guard is not None and len(logits) == len(guard.ids) and alike:
         guard.offer(logits)
     elif guard is not None:
         guard.compare(logits, evaluator.task.member_ids, evaluator.first)

@@ -31,6 +31,7 @@ class Guard:
         dtype: the number type whose rounding the model has; sets the tolerance.
         ids: (target,) the explained tokens.
         read: runs the model from ids for (target, vocab) logits, if no other pass has given them.
+        kernels_alike: says whether all attention kernels of the model give the same.
         difference: the largest difference seen, in nats.
         warnings: sentences for the user.
     """
@@ -39,6 +40,7 @@ class Guard:
     dtype: torch.dtype
     ids: Int[Tensor, " target"]
     read: Callable[[], Tensor]
+    kernels_alike: Callable[[], bool] = lambda: True
     difference: float = 0.0
     warnings: list[str] = field(default_factory=list[str])
     _logits: Tensor | None = None
@@ -90,7 +92,8 @@ class Guard:
         self.difference = max(self.difference, difference)
         allowed = _TOLERANCE.get(self.dtype, _HALF_ERROR)
         if not difference <= allowed:
-            raise GuardError(self.model, difference, allowed)
+            alike = self.kernels_alike()
+            raise GuardError(self.model, difference, allowed, kernels_alike=alike)
         if self.dtype not in _TOLERANCE and difference > _HALF_WARNING and not self.warnings:
             self.warnings.append(
                 "in half precision the explained log-probability differs from the model's own by "

@@ -32,10 +32,23 @@ from am_inseq.engine.zeroing import zeroed
 
 def answer(evaluator: Evaluator, asked: Evaluation) -> Any:
     """The answer to `asked`, within the budget that is left; see its class for the shape."""
+    _read_reference(evaluator, asked)
     parts = read_apart(evaluator.model, evaluator.task)
     if len(parts) == 1:
         return _answer(evaluator, asked)
     return answer_apart(evaluator, parts, asked, _answer)
+
+
+def _read_reference(evaluator: Evaluator, asked: Evaluation) -> None:
+    """Lets the guard read the model by its own kernel, before another one is set.
+
+    What reads attention itself makes the reference, where its kernel was seen to give the same.
+    """
+    alike = evaluator.model.capabilities().kernels_alike
+    switches = isinstance(asked, Contributions | SiteContributions | Run)
+    shows = isinstance(asked, Attentions | ValueZeroing) and not alike
+    if evaluator.guard is not None and (switches or shows):
+        _ = evaluator.guard.logits
 
 
 def _answer(evaluator: Evaluator, asked: Evaluation) -> Any:  # noqa: C901, PLR0911, PLR0912 - one a case

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -13,9 +15,14 @@ def nearest(evaluator: Evaluator, asked: Nearest) -> Int[Tensor, "id k"]:
     """Neighbours in the vocabulary; see `Nearest`."""
     evaluator.checkpoint()
     device = evaluator.task.ids.device
-    found = evaluator.model.nearest(
-        asked.ids, asked.k, asked.side, plain=asked.plain, store=asked.store
-    )
+    find = partial(evaluator.model.nearest, asked.ids, asked.k, asked.side, plain=asked.plain)
+    try:
+        found = find(store=asked.store)
+    except OSError as error:
+        told = f"neighbours could not be kept in cache_dir ({error}); the scores are the same"
+        if told not in evaluator.notes:
+            evaluator.notes.append(told)
+        found = find()
     return found.to(device)
 
 

@@ -120,8 +120,26 @@ class StepFunctionArgs:
         return None if self._reading.encoder is None else self._reading.encoder.embeds()
 
     def named(self, name: str) -> Any:
-        """The argument of that name."""
-        return getattr(self.forward_output if name in _STATES else self, name)
+        """The argument of that name.
+
+        Raises:
+            InputError: hidden states that this kind of model does not have.
+        """
+        if name not in _STATES:
+            return getattr(self, name)
+        try:
+            return getattr(self.forward_output, name)
+        except AttributeError as error:
+            raise InputError(
+                f"a step function asks for {name}, and {error}; give that parameter a default, "
+                "such as None, which it gets where the model has none"
+            ) from error
+
+    def has(self, name: str) -> bool:
+        """Whether this kind of model has the argument of that name."""
+        one_half = {"hidden_states"}
+        absent = one_half if self._reading.encoder is not None else {*_STATES} - one_half
+        return name not in absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,7 @@ class StepFunction:
         shown: which arguments it takes by name; None: all of them as one first argument.
         options: its own parameters.
         aggregate_map: kind of aggregator to how it merges this score.
+        optional: which of the shown arguments have a default of the function's own.
     """
 
     function: Function
@@ -141,6 +160,7 @@ class StepFunction:
     shown: frozenset[str] | None
     options: tuple[inspect.Parameter, ...]
     aggregate_map: Mapping[str, object]
+    optional: frozenset[str] = frozenset()
 
     def spec(self, model: Any = None) -> ScoreSpec:
         """The function as a score; `model` is shown to it as the attribution model."""
@@ -171,7 +191,8 @@ class StepFunction:
             if self.shown is None:
                 value = self.function(args, **options)
             else:
-                named = {name: args.named(name) for name in self.shown}
+                wanted = (n for n in self.shown if args.has(n) or n not in self.optional)
+                named = {name: args.named(name) for name in wanted}
                 value = self.function(**named, **options)
             columns.append(self._column(value, outcome.logits))
         return torch.stack(columns, dim=1)
@@ -214,7 +235,9 @@ def read_function(
     if shown or (takes_all and not named):
         own = tuple(p for p in named if p.name not in shown)
         shown |= frozenset(_SHOWN) if takes_all else frozenset()
-        return StepFunction(function, identifier, shown, own, dict(aggregate_map or {}))
+        has_default = (p.name for p in named if p.default is not inspect.Parameter.empty)
+        optional = frozenset(has_default) & shown
+        return StepFunction(function, identifier, shown, own, dict(aggregate_map or {}), optional)
     if not parameters or parameters[0].kind not in _PLACED:
         raise InputError(
             f"step function {identifier!r} takes nothing it could look at; let its first parameter "
@@ -239,8 +262,9 @@ def register_step_function(
     for each row. Two styles are understood: `fn(args, **options)`, with everything in one
     `StepFunctionArgs`, and `fn(forward_output, target_ids, …, **kwargs)`, with any of these by
     name: attribution_model, forward_output, target_ids, is_attributed_fn, and, beginning with
-    "encoder_" or "decoder_": input_ids, input_embeds, attention_mask, hidden_states. Its other
-    parameters are options of `attribute`.
+    "encoder_" or "decoder_": input_ids, input_embeds, attention_mask, hidden_states. A model
+    without an encoder has `hidden_states`; parameters with a default take it where the model has no
+    such states. Other parameters are options of `attribute`.
 
     `forward_output.logits[:, -1, :]` are the logits of the target's position; ids, embeddings,
     masks and hidden states end before the target. A gradient flows through the logits, the
@@ -253,7 +277,8 @@ def register_step_function(
         overwrite: replace a step function of that name.
 
     Raises:
-        InputError: the name is taken, or the function takes nothing.
+        InputError: the name is taken, or the function takes nothing; when it is called, states
+            that the model does not have.
     """
     if identifier in SCORES and not overwrite:
         raise InputError(

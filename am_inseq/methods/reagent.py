@@ -121,6 +121,13 @@ def reagent(  # noqa: PLR0913 - inseq's options
         probes.active &= outside > 0
     if bool(probes.active.any()):
         yield from tell(_unfinished(probes.active, max_probe_steps))
+        unlikely = int((probes.active.any(-1) & (whole[1] > 0)).sum())
+        if unlikely:
+            yield from tell(
+                f"{unlikely} of these targets are not among the {stopping_condition_top_k} "
+                "likeliest tokens after the whole text either, so their probes can hardly end; "
+                "raise stopping_condition_top_k, or lower max_probe_steps to save time"
+            )
     return probes.blocks(whole.dtype)
 
 

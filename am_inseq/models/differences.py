@@ -24,6 +24,7 @@ from am_inseq.models.rules import (
     Function,
     Rule,
     chosen,
+    extreme,
     largest,
     stand,
 )
@@ -183,8 +184,9 @@ class Differences(TorchFunctionMode):
 def _met(rule: Rule, call: Call) -> Any:
     """The operation's own value, with the graph that its rule gives."""
     value: Any = call.function(*(tensor.detach() for tensor in call.tensors))
-    if not isinstance(value, Tensor):
-        return call.function(*call.tensors)  # values and their places, for example
+    if not isinstance(value, Tensor):  # values and their places
+        is_extreme = call.name in ("max", "min") and len(call.tensors) == 1
+        return extreme(call) if is_extreme else call.function(*call.tensors)
     return stand(rule(call).to(value.dtype), lambda: value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -25,21 +25,20 @@ from am_inseq.core.model import (
 )
 from am_inseq.core.tokens import Side
 from am_inseq.errors import MissingSiteError, UnsupportedError
-from am_inseq.models import packed, prefix
+from am_inseq.models import kernels, packed, prefix
 from am_inseq.models.activations import derivatives_taken_once
 from am_inseq.models.allocation import keep_freed_memory
 from am_inseq.models.attending import attention_in_batches
 from am_inseq.models.differences import differences
 from am_inseq.models.halves import Halves, read_attention
 from am_inseq.models.linears import fastest_linears
-from am_inseq.models.neighbours import Neighbours, neighbours_in
-from am_inseq.models.parts import blocks, head_of, kernel
+from am_inseq.models.neighbours import Neighbours, matrix_of, neighbours_in
+from am_inseq.models.parts import blocks, head_of
 from am_inseq.models.peers import Kinds, kinds
 from am_inseq.models.pieces import Chain, cut_inputs
 from am_inseq.models.probe import probe
 from am_inseq.models.scales import Scales, encoded, measure_scales, probe_ids
 from am_inseq.models.sites import resolve, tapped
-from am_inseq.models.vectors import can_be_seen
 from am_inseq.models.zeroing import ReadBlocks
 
 
@@ -120,9 +119,14 @@ class HuggingFaceModel:
     def nearest(
         self, ids: Sequence[int], k: int, side: Side, *, plain: bool, store: Store | None = None
     ) -> Int[Tensor, "id k"]:
-        """Neighbours in the vocabulary, looked up once for each entry; see `Nearest`."""
+        """Neighbours in the vocabulary, looked up once for each entry; see `Nearest`.
+
+        Raises:
+            OSError: they cannot be kept where `store` says; they are found all the same.
+        """
         key = (side, plain, k)
-        if key not in self._neighbours:
+        known = self._neighbours.get(key)
+        if known is None or not known.is_of(matrix_of(self.network, side)):
             self._neighbours[key] = neighbours_in(
                 self.network, self.tokenizer, side, name=self.name, k=k, plain=plain
             )
@@ -174,8 +178,15 @@ class HuggingFaceModel:
                 kind, embeds = packed.precision(self.network), not self.scales.beside
                 ids = probe_ids(self.network)
                 found = probe(self, ids, precision=kind, embeds=embeds, offsets=offsets)
-                self._probed.append(found)
+                alike = kernels.are_alike(self.network, lambda: self._logits(ids), kind)
+                self._probed.append(replace(found, kernels_alike=alike))
         return self._probed[0]
+
+    def _logits(self, ids: Int[Tensor, " token"]) -> Tensor:
+        """What follows some ids, read by encoder and decoder alike."""
+        rows = ids[None]
+        inputs = Inputs(rows, rows if self.has_encoder else None)
+        return self.forward(inputs, torch.tensor([len(ids) - 1], device=ids.device)).logits
 
     def can_chain(self) -> bool:
         """Whether `chain` gives what `forward` gives; one of the capabilities."""
@@ -248,7 +259,7 @@ class HuggingFaceModel:
         Raises:
             UnsupportedError: the family gives no attention weights.
         """
-        with kernel(self.network, "eager"), self.fast_products():
+        with kernels.kernel(self.network, kernels.EAGER), self.fast_products():
             return read_attention(self._halves(), inputs, positions)
 
     @contextlib.contextmanager
@@ -257,7 +268,7 @@ class HuggingFaceModel:
     ) -> Generator[ReadBlocks]:
         """Inside, the blocks of the network, which has read one row; see `core.model.Model`."""
         can_cut = not self.has_encoder and self.can_chain()
-        with kernel(self.network, "eager"), self.fast_products():
+        with kernels.kernel(self.network, kernels.EAGER), self.fast_products():
             yield ReadBlocks(self._halves(), inputs, positions, can_cut=can_cut)
 
     def states(self, inputs: Inputs) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -297,13 +308,11 @@ class HuggingFaceModel:
 
     @contextlib.contextmanager
     def batched_backward(self) -> Generator[None]:
-        """Inside, forwards record a graph through which many vectors can go back at once.
-
-        In float64 the model's own kernel stays: Llama's eager one rounds to float32 on the way.
-        """
+        """Inside, forwards record a graph through which many vectors can go back at once."""
         faster = fastest_linears(self.network)
+        alike = not self._probed or self._probed[0].kernels_alike
         with (
-            self._batching_kernel(),
+            kernels.for_batches(self.network, self.number_type, alike=alike),
             derivatives_taken_once(self.network),
             attention_in_batches(),
             faster,
@@ -327,7 +336,7 @@ class HuggingFaceModel:
     @contextlib.contextmanager
     def differences(self) -> Generator[Differences]:
         """Inside, two passes may be compared operation by operation; see `models.rules`."""
-        with self._plain_kernel(), differences(self.network) as rules:
+        with kernels.plain(self.network, self.number_type), differences(self.network) as rules:
             yield rules
 
     @contextlib.contextmanager
@@ -349,15 +358,6 @@ class HuggingFaceModel:
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _batching_kernel(self) -> contextlib.AbstractContextManager[None]:
-        has_sdpa = self.network._supports_sdpa and can_be_seen()  # noqa: SLF001 - its only reader
-        is_ours = has_sdpa and self.number_type == torch.float32
-        return kernel(self.network, "sdpa") if is_ours else self._plain_kernel()
-
-    def _plain_kernel(self) -> contextlib.AbstractContextManager[None]:
-        own = self.network.config._attn_implementation  # noqa: SLF001 - its only reader
-        return kernel(self.network, own if self.number_type == torch.float64 else "eager")
 
     def _arguments(self, inputs: Inputs) -> dict[str, Any]:
         rows = len(inputs.decoder)

@@ -29,7 +29,7 @@ from am_inseq.models.scales import embedding_module
 _ASKED: Final = 32  # entries looked up at once
 _DISTANCES: Final = 2**24  # distances held at once
 _SPARE: Final = 16  # more candidates than neighbours, so that rounding cannot lose one
-_SAMPLED: Final = 1024  # rows of the matrix that its digest reads
+_HASHED: Final = 4096  # rows of the matrix that are hashed at once
 
 
 @dataclass
@@ -50,12 +50,23 @@ class Neighbours:
     k: int
     found: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     _kept: dict[Path, int] = field(default_factory=dict[Path, int])
+    _version: int = 0
 
     def __post_init__(self) -> None:
         self.k = min(self.k, max(1, int(self.allowed.sum()) - 1))
+        self._version = _changes(self.weight)
+
+    def is_of(self, weight: Tensor) -> bool:
+        """Whether this is the matrix that was looked through, and it has not changed since."""
+        same = weight.data_ptr() == self.weight.data_ptr() and weight.shape == self.weight.shape
+        return same and _changes(weight) == self._version
 
     def of(self, ids: Sequence[int], store: Store | None = None) -> Int[Tensor, "id k"]:
-        """(id, k) the neighbours of each; those not found before are looked for now."""
+        """(id, k) the neighbours of each; those not found before are looked for now.
+
+        Raises:
+            OSError: they cannot be kept where `store` says; they are found all the same.
+        """
         if store is not None and not store.fresh:
             self._load(store)
         missing = sorted(set(ids) - set(self.found))
@@ -73,12 +84,11 @@ class Neighbours:
 
     @cached_property
     def _digest(self) -> str:
-        """What the file's name says of the matrix, so that no other matrix reads it."""
-        step = max(1, len(self.weight) // _SAMPLED)
-        rows = self.weight[::step].detach().cpu().contiguous()
-        digest = hashlib.sha256(f"{tuple(self.weight.shape)} {rows.dtype}".encode())
-        digest.update(rows.view(torch.uint8).numpy().tobytes())
-        digest.update(self.allowed.cpu().numpy().tobytes())
+        """What the file's name says of the whole matrix, so that no other matrix reads it."""
+        digest = hashlib.sha256(f"{tuple(self.weight.shape)} {self.weight.dtype}".encode())
+        for part in self.weight.detach().split(_HASHED):
+            digest.update(part.cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(self.allowed.cpu().numpy().data)
         return digest.hexdigest()[:16]
 
     def _load(self, store: Store) -> None:
@@ -97,7 +107,11 @@ class Neighbours:
             self.found = {**dict(zip(ids.tolist(), rows, strict=True)), **self.found}
 
     def _save(self, store: Store) -> None:
-        """Writes everything that was found; readers see the old file or the new one, whole."""
+        """Writes everything that was found; readers see the old file or the new one, whole.
+
+        Raises:
+            OSError: nothing can be written there.
+        """
         path = self._path(store)
         if self._kept.get(path) == len(self.found):
             return
@@ -113,15 +127,27 @@ class Neighbours:
             save_file(tensors, draft)
             Path(draft).replace(path)
             self._kept[path] = len(ids)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         finally:
             Path(draft).unlink(missing_ok=True)
+
+
+def _changes(weight: Tensor) -> int:
+    """How often torch has seen the tensor change; those made for inference alone do not say."""
+    return 0 if weight.is_inference() else weight._version  # noqa: SLF001 - its only reader
+
+
+def matrix_of(network: Any, side: Side) -> Tensor:
+    """(entry, hidden) the embeddings of one side."""
+    return cast("Tensor", embedding_module(network, side).weight)
 
 
 def neighbours_in(
     network: Any, tokenizer: Any, side: Side, *, name: str, k: int, plain: bool
 ) -> Neighbours:
     """An empty table for the embeddings of one side; see `Nearest` for `plain`."""
-    weight = cast("Tensor", embedding_module(network, side).weight)
+    weight = matrix_of(network, side)
     allowed = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
     if plain:
         allowed[len(tokenizer) :] = False

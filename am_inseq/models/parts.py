@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
 from typing import Any
 
 from torch import nn
-
-
-@contextlib.contextmanager
-def kernel(network: Any, name: str) -> Generator[None]:
-    """Inside, attention is computed by the implementation called `name`."""
-    before = network.config._attn_implementation  # noqa: SLF001 - its only reader
-    if before in (name, None):
-        yield
-        return
-    _set_kernel(network, name)
-    try:
-        yield
-    finally:
-        _set_kernel(network, before)
-
-
-def _set_kernel(network: Any, name: str) -> None:
-    if network._can_set_attn_implementation():  # noqa: SLF001 - avoids a warning at each call
-        network.set_attn_implementation(name)
-    else:  # such families ask their configuration in every forward
-        network.config._attn_implementation = name  # noqa: SLF001
 
 
 def head_of(network: Any) -> nn.Module | None:

@@ -220,10 +220,30 @@ def largest(call: Call) -> Any:
     found: Any = call.function(*(tensor.detach() for tensor in call.tensors))
     before: Any = call.function(*call.partners)
     axis = call.options.get("dim", call.arguments[2] if len(call.arguments) > 2 else -1)
-    x, places = call.tensors[0], found[1]
-    follows = (x.detach() - call.partners[0]).gather(axis, places)
-    carrier = x.gather(axis, places) + _jump(call, 0, found[0] - before[0] - follows, axis)
+    carrier = _chosen_along(call, axis, found[1], found[0] - before[0])
+    return type(found)((stand(carrier, lambda: found[0]), found[1]))
+
+
+def extreme(call: Call) -> Any:
+    """The largest or smallest entry along an axis and its place; see `_gather`."""
+    found: Any = call.function(*(tensor.detach() for tensor in call.tensors))
+    before: Any = call.function(*call.partners)
+    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
+    is_kept = call.options.get("keepdim", call.arguments[2] if len(call.arguments) > 2 else False)
+    places, rise = found[1], found[0] - before[0]
+    if is_kept:
+        carrier = _chosen_along(call, axis, places, rise)
+    else:
+        wide = _chosen_along(call, axis, places.unsqueeze(axis), rise.unsqueeze(axis))
+        carrier = wide.squeeze(axis)
     return type(found)((stand(carrier, lambda: found[0]), places))
+
+
+def _chosen_along(call: Call, axis: int, places: Tensor, rise: Tensor) -> Tensor:
+    """The entries at `places`, whose sum over what moves is `rise` wherever others were chosen."""
+    x = call.tensors[0]
+    follows = (x.detach() - call.partners[0]).gather(axis, places)
+    return x.gather(axis, places) + _jump(call, 0, rise - follows, axis)
 
 
 def _einsum(call: Call) -> Tensor:

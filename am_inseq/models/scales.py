@@ -121,8 +121,8 @@ def measure_scales(network: Any) -> Scales:
         raise UnsupportedError(
             f"a model of the family {network.config.model_type!r} cannot read a few tokens in "
             f"{str(network.dtype).removeprefix('torch.')} on {network.device} "
-            f"({str(error).splitlines()[0][:200]}); load it in another number type or on another "
-            "device"
+            f"({str(error).splitlines()[0][:200]}); check its configuration, or load it in another "
+            "number type or on another device"
         ) from error
 
 

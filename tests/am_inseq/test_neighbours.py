@@ -14,9 +14,10 @@ from torch import Tensor
 
 from am_inseq.core.evaluation import Store
 from am_inseq.models import neighbours
+from am_inseq.models.huggingface import wrap
 from am_inseq.models.neighbours import Neighbours, nearest
 from am_inseq.models.scales import embedding_module
-from tests.tiny.families import ENCODER_DECODERS, FAMILIES, tiny
+from tests.tiny.families import ENCODER_DECODERS, FAMILIES, build, tiny
 
 ENTRIES = 40
 
@@ -160,6 +161,32 @@ def test_another_matrix_never_reads_the_file(tmp_path: Path):
 
     assert other.tolist() == [by_hand(matrix(1), 4, 5, set())]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_matrix_that_differs_in_one_row_never_reads_the_file(tmp_path: Path):
+    store, long = Store(str(tmp_path)), matrix(0, entries=3000)
+    table(long).of([4], store)
+    retrained = long.clone()
+    retrained[1] = long[4] + 1e-3
+
+    assert table(retrained).of([4], store)[0, 0] == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_weights_that_change_in_place_are_looked_through_again(tmp_path: Path):
+    model = wrap(*build("gpt2"), name="tiny/changed")
+    store = Store(str(tmp_path))
+    weight: Any = embedding_module(model.network, "decoder").weight
+    before = model.nearest([9], 3, "decoder", plain=False, store=store)
+
+    with torch.no_grad():
+        weight[7] = weight[9]
+    after = model.nearest([9], 3, "decoder", plain=False, store=store)
+
+    assert after[0, 0] == 7
+    assert not torch.equal(before, after)
+    files = {file.name for file in tmp_path.iterdir()}
+    assert len(files) == 2  # the old weights' file is not touched
 
 
 def test_without_saving_nothing_is_written(tmp_path: Path):

@@ -316,3 +316,31 @@ def test_a_function_is_explained_by_its_own_words(capsys):
     am_inseq.explain("mine")
 
     assert capsys.readouterr().out == "The probability, to a power.\n"
+
+
+def either_state(forward_output, hidden_states=None, decoder_hidden_states=None) -> Tensor:
+    """The size of the decoder's last state, on any kind of model."""
+    states = decoder_hidden_states if hidden_states is None else hidden_states
+    assert states is not None
+    assert forward_output.logits.shape[1] == 1
+    return states[-1][:, -1].square().sum(-1)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "t5"])
+def test_states_that_a_model_does_not_have_keep_the_functions_own_default(family):
+    register_step_function(either_state, "either")
+
+    found = run(family, step_scores=("either",)).step_scores["either"]
+
+    assert len(found) > 1
+    assert all(value > 0 for value in found)
+
+
+def test_states_that_a_model_does_not_have_are_refused_in_a_sentence():
+    def encoded(encoder_hidden_states) -> Tensor:
+        return encoder_hidden_states[-1].sum((1, 2))
+
+    register_step_function(encoded, "encoded")
+
+    with pytest.raises(InputError, match="encoder_hidden_states, and a decoder-only model has no"):
+        run("gpt2", step_scores=("encoded",))

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import BloomConfig, BloomForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    SwitchTransformersConfig,
+    SwitchTransformersForConditionalGeneration,
+)
 
 from am_inseq.attribute import Request, attribute
 from am_inseq.core.attribution import Attribution
@@ -48,14 +55,16 @@ def difference(out: Attribution) -> Tensor:
     return out.blocks["total"].values.double().sum(-1) + residual(out)
 
 
-def random_model(network: Any, *, dtype: torch.dtype = torch.float64) -> HuggingFaceModel:
+def random_model(
+    network: Any, tokenizer: Any = None, *, dtype: torch.dtype = torch.float64
+) -> HuggingFaceModel:
     network.to(dtype).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return wrap(network, vocabularies.byte_fallback(), name="tiny/random")
+    return wrap(network, tokenizer or vocabularies.byte_fallback(), name="tiny/random")
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -108,6 +117,31 @@ def test_experts_that_gather_their_tokens_are_accounted_for(family):
 
     assert float((residual(out) / difference(out)).abs().max()) < 1e-3
     assert torch.equal(run(model, "saliency").values, before.values)
+
+
+@pytest.mark.parametrize("capacity", [2, 64])
+def test_a_token_that_goes_to_another_expert_is_accounted_for(capacity):
+    vocabulary = vocabularies.byte_fallback(style="t5")
+    config = SwitchTransformersConfig(
+        vocab_size=len(vocabulary),
+        d_model=16,
+        d_ff=24,
+        d_kv=8,
+        num_heads=2,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_sparse_encoder_layers=1,
+        num_sparse_decoder_layers=1,
+        num_experts=3,
+        expert_capacity=capacity,
+    )
+    config.decoder_start_token_id = 0
+    model = random_model(SwitchTransformersForConditionalGeneration(config), vocabulary)
+
+    out = run(model, "deeplift", "logit")
+
+    assert float(difference(out).abs().max()) > 1e-2
+    assert float(residual(out).abs().max()) < 1e-5  # routers are in float32
 
 
 def test_experts_that_the_baseline_does_not_choose_are_accounted_for():

@@ -41,6 +41,23 @@ def test_a_product_with_a_mask_that_moved_is_complete():
     torch.testing.assert_close((slopes * (x - before)).sum(), (here - there).sum())
 
 
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_the_extreme_entry_is_complete_where_another_one_was_it_before(name, keepdim):
+    x = torch.tensor([[2.0, 3.0, 5.0], [1.0, 4.0, 0.5]])
+    before = torch.tensor([[4.0, -1.0, 1.0], [0.0, 3.0, 2.0]])
+
+    class Extreme(nn.Module):
+        def forward(self, y: Tensor) -> Tensor:
+            return getattr(y, name)(-1, keepdim=keepdim).values.square()
+
+    slopes, here, there = multipliers(Extreme(), x, before)
+
+    for row in range(2):
+        found = (slopes * (x - before))[row].sum()
+        torch.testing.assert_close(found, (here - there).reshape(2)[row])
+
+
 def test_a_linear_network_has_its_gradient_as_multipliers():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3)).double()

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from am_inseq.core.attribution import Block
+from am_inseq.methods import METHODS
 from am_inseq.numerics.paths import monotone, points
+from am_inseq.results import residual_warnings
 from tests.properties.along_paths import DISCRETIZED, MEASURE, check, ends, prefixes, run, score_at
 from tests.tiny import plain
 from tests.tiny.families import FAMILIES, tiny
@@ -162,3 +165,26 @@ def test_neighbours_are_kept_in_the_folder_that_was_given(tmp_path: Any):
 
     assert file.suffix == ".safetensors"
     assert torch.equal(first.values, again.values)
+
+
+def test_a_folder_that_cannot_be_written_costs_no_result(tmp_path: Any):
+    (tmp_path / "file").write_text("in the way")
+    plain_run = run("gpt2", DISCRETIZED, options={"n_steps": 4})
+
+    out = run("gpt2", DISCRETIZED, options={"n_steps": 4, "cache_dir": str(tmp_path / "file")})
+
+    assert torch.equal(out.values, plain_run.values)
+    (told,) = [one for one in out.diagnostics.warnings if "cache_dir" in one]
+    assert "could not be kept in cache_dir" in told
+
+
+def test_what_more_steps_do_not_mend_is_not_promised():
+    total = Block(torch.tensor([[0.5, 0.2]]), ("target", "token"))
+    residual = Block(torch.tensor([0.3]), ("target",))
+    told = {
+        name: residual_warnings(residual, {"total": total}, "nat", [o.name for o in spec.options])
+        for name, spec in METHODS.items()
+    }
+
+    assert "word to word" in told[DISCRETIZED][0]
+    assert "more steps or samples help" in told["integrated_gradients"][0]

@@ -111,6 +111,18 @@ def test_probes_that_do_not_end_are_told():
     assert not ended.diagnostics.warnings
 
 
+def test_targets_that_the_whole_text_does_not_foresee_are_told():
+    options = {"max_probe_steps": 2, "num_probes": 3, "stopping_condition_top_k": 1}
+    model = tiny("gpt2")
+
+    out = attribute(model, asked("reagent", options=options))
+
+    prefixes = prefixes_of(model.tokenizer, out)
+    first = [int(plain.logits(model.network, one).argmax()) == one.target for one in prefixes]
+    (told,) = [one for one in out.diagnostics.warnings if "likeliest" in one]
+    assert told.startswith(f"{first.count(False)} of these targets are not among the 1 likeliest")
+
+
 def test_reagent_says_that_it_explains_the_probability():
     other = attribute(tiny("gpt2"), asked("reagent", score="entropy"))
     same = attribute(tiny("gpt2"), asked("reagent"))
