@@ -25,6 +25,7 @@ _PLAIN = Style()
 _DIM = Style(dim=True)
 _BOLD = Style(bold=True)
 _FOCUS = Style(bold=True, reverse=True)
+_WHOLE_PERCENT: Final = 0.01  # shares below it are written with a decimal
 _FIRST_MARK: Final = 2  # weaker levels have no digit
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -117,7 +118,8 @@ def strongest(view: View, row: int = 0, *, limit: int = 5) -> Text:
         named.append(", " if rank > 1 else "")
         sign = "-" if view.is_signed and view.values[row][column] < 0 else ""
         named.append(label(view.spans[column].text, 24), style="bold")
-        named.append(f" {sign}{view.shares[row][column]:.0%}")
+        share = view.shares[row][column]
+        named.append(f" {sign}{share:.0%}" if share >= _WHOLE_PERCENT else f" {sign}{share:.1%}")
     return named
 
 

@@ -130,7 +130,7 @@ def table(
     unit = Text(figures.unit, style="dim")
     if _has_contrast(view):
         unit.append(f"\n{_RATHER}")
-    out.add_column(unit, no_wrap=True, width=_label_cells(view, spans))
+    out.add_column(unit, no_wrap=True, width=_label_cells(view, spans, layout.step_scores))
     for row in rows:
         head = Text(_head(view, row), style="bold" if row else "bold italic")
         if _has_contrast(view):
@@ -159,7 +159,8 @@ def panels(view: View, *, layout: Layout, spans: Sequence[int] | None = None) ->
     last = replace(layout, step_scores=figures | dict(layout.step_scores))
     for number, page in enumerate(pages, start=1):
         here = last if number == len(pages) else replace(layout, step_scores={})
-        for rows in _panel_rows(view, layout.width - _label_cells(view, spans)):
+        wide = _label_cells(view, spans, here.step_scores)
+        for rows in _panel_rows(view, layout.width - wide):
             able = [c for c in page if any(view.ranks[row][c] for row in rows)]
             if able or here.step_scores:
                 yield table(view, spans=able, rows=rows, layout=here)
@@ -202,10 +203,18 @@ def _span_label(view: View, column: int) -> Text:
     return Text(label(span.text, _LABEL_CELLS), style="dim" if span.part == "special" else "")
 
 
-def _label_cells(view: View, spans: Sequence[int]) -> int:
+def _label_cells(
+    view: View, spans: Sequence[int], step_scores: Mapping[str, Sequence[float]]
+) -> int:
     named = (cell_len(label(view.spans[column].text, _LABEL_CELLS)) for column in spans)
+    below = (cell_len(_step_label(name, values)) for name, values in step_scores.items())
     unit = cell_len(view.unit) + len(Scale(decimals=0, exponent=-99).note())
-    return max(min(unit, _LABEL_CELLS), _TOKEN_CELLS, *named)
+    return max(min(unit, _LABEL_CELLS), _TOKEN_CELLS, *named, *below)
+
+
+def _step_label(name: str, values: Sequence[float]) -> str:
+    note = scale_of(values).note()
+    return label(name, _LABEL_CELLS - len(note)) + note
 
 
 def _is_answer(view: View, column: int) -> bool:
@@ -258,5 +267,4 @@ def _add_step_rows(
     for name, values in step_scores.items():
         scale = scale_of(values)
         written = [scale.write(values[row - 1]) if row else "" for row in rows]
-        head = label(name, 12 - len(scale.note())) + scale.note()
-        out.add_row(Text(head, style="italic"), *written, style="dim")
+        out.add_row(Text(_step_label(name, values), style="italic"), *written, style="dim")
