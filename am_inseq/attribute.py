@@ -246,9 +246,10 @@ class _Run:
         if contrast is not None:
             paired = [contrast.pairs[position] for position in self.positions]
             self.setting.other = make_task(model, request, chosen, contrast.sequence, paired)
-            self.partners = partners(contrast, self.positions, task.ranges)
             self.notes.extend(contrast.warnings)
-            if not chosen.is_contrastive:
+            if chosen.is_contrastive:
+                self.partners = partners(contrast, self.positions, task.ranges)
+            else:
                 self.notes.append(_UNUSED)
         self.task = self.setting.explained(chosen.score, is_run=request.contrast_force_inputs)
 

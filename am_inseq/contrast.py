@@ -45,11 +45,12 @@ def contrasted(
     else:
         other, warnings = _of_ids(model, request, sequence, request.contrast_ids), ()
     how = request.contrast_alignment
+    is_whole = request.contrast_ids is not None and other.targets[0] != sequence.targets[0]
     if how == "start":
         pairs = dict(zip(sequence.targets, other.targets, strict=False))
-        return Contrasted(other, pairs, warnings)
+        return Contrasted(other, pairs, (*warnings, *_uneven(sequence, other, "start")))
     if how == "end":
-        told = _paired_from_the_end(sequence, other)
+        told = _whole(sequence, other) if is_whole else _uneven(sequence, other, "end")
         return Contrasted(other, _filled({}, sequence, other), (*warnings, *told))
     if how == "auto":
         aligned = align(model, sequence, other)
@@ -75,22 +76,32 @@ def partners(
     return tuple(together(each[start:end]) for start, end in ranges)
 
 
-def _paired_from_the_end(sequence: TokenSequence, other: TokenSequence) -> tuple[str, ...]:
-    """What the user should know where tokens may have partners that nobody meant."""
-    ours, theirs = len(sequence.targets), len(other.targets)
-    if not other.encoder and other.targets[0] == 1 < sequence.targets[0]:
-        told = (
-            "the contrast does not begin with the prompt, so it was read as a whole text of its "
-            f"own; the last of its {len(other.tokens)} tokens are set against the target's {ours}"
-        )
-        return (told,)
-    if ours == theirs:
-        return ()
+def _whole(sequence: TokenSequence, other: TokenSequence) -> tuple[str, ...]:
+    """What the user should know of a contrast that is a text of its own."""
+    ours, theirs = _tokens(len(sequence.targets)), _tokens(len(other.tokens))
     told = (
-        f"the target has {ours} tokens and the contrast {theirs}, which were paired from the end; "
-        'contrast_targets_alignments="auto", or pairs, set other tokens against each other'
+        "the contrast does not begin with the prompt, so it was read as a whole text of its own "
+        f"({theirs}), the last of which are set against the {ours} of the target"
     )
     return (told,)
+
+
+def _uneven(sequence: TokenSequence, other: TokenSequence, end: str) -> tuple[str, ...]:
+    """What the user should know where tokens may have partners that nobody meant."""
+    ours, theirs = len(sequence.targets), len(other.targets)
+    if ours == theirs:
+        return ()
+    few = f", and only the first {theirs} are explained" if end == "start" and theirs < ours else ""
+    told = (
+        f"the target has {_tokens(ours)} and the contrast {theirs}, which were paired from the "
+        f'{end}{few}; contrast_targets_alignments="auto", or pairs, set other tokens against each '
+        "other"
+    )
+    return (told,)
+
+
+def _tokens(count: int) -> str:
+    return "1 token" if count == 1 else f"{count} tokens"
 
 
 def _of_texts(

@@ -48,9 +48,10 @@ def together(tokens: Sequence[Token]) -> Token:
     if len(tokens) == 1:
         return first
     pairs = zip((None, *tokens), tokens, strict=False)
-    texts = (one.text for before, one in pairs if before is None or not _shares(before, one))
+    apart = [(before, one) for before, one in pairs if one != before]  # one may stand for several
+    texts = (one.text for before, one in apart if before is None or not _shares(before, one))
     end = max(token.end for token in tokens)
-    piece = "".join(token.piece for token in tokens)
+    piece = "".join(one.piece for _, one in apart)
     return replace(first, id=MERGED, piece=piece, text="".join(texts), end=end)
 
 

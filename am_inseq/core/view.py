@@ -53,7 +53,8 @@ class ViewTarget:
         """Its text, after that of the contrast where there is one: "is → are"."""
         if not self.contrast:
             return self.text
-        return f"{self.contrast} → {self.text.removeprefix(' ') or self.text}"
+        one, other = (x if x.strip(" ") else "\u2423" for x in (self.contrast, self.text))
+        return f"{one} → {other.removeprefix(' ')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ def nearest(evaluator: Evaluator, asked: Nearest) -> Int[Tensor, "id k"]:
     try:
         found = find(store=asked.store)
     except OSError as error:
-        told = f"neighbours could not be kept in cache_dir ({error}); the scores are the same"
+        why = error.strerror or type(error).__name__  # the whole message names a draft
+        told = f"neighbours could not be kept in cache_dir ({why}); the scores are the same"
         if told not in evaluator.notes:
             evaluator.notes.append(told)
         found = find()

@@ -22,6 +22,7 @@ from am_inseq.face.grouping import (
     sides,
 )
 from am_inseq.face.sequence import FeatureAttributionSequenceOutput
+from am_inseq.face.steps import TokenWithId, own_spelling
 from am_inseq.ops import tables as ops
 from am_inseq.ops.compare import combine
 from am_inseq.ops.reduce import find_reduction
@@ -198,9 +199,8 @@ class SubwordAggregator(Aggregator):
             source, target = sides(attr, whole)
         else:
             symbols = (special_chars,) if isinstance(special_chars, str) else tuple(special_chars)
-            if not any(
-                symbol in t.token for t in (*attr.source, *attr.target) for symbol in symbols
-            ):
+            spelled = [[own_spelling(t) for t in tokens] for tokens in (attr.source, attr.target)]
+            if not any(symbol in text for side in spelled for text in side for symbol in symbols):
                 warnings.warn(
                     f"no token holds {' or '.join(map(repr, symbols))}, so the pieces of words "
                     "cannot be told by it; leave out special_chars to find words in the text",
@@ -208,8 +208,7 @@ class SubwordAggregator(Aggregator):
                 )
                 return attr
             source, target = (
-                symbol_words([t.token for t in tokens], symbols, mark_suffixes=is_suffix_symbol)
-                for tokens in (attr.source, attr.target)
+                symbol_words(side, symbols, mark_suffixes=is_suffix_symbol) for side in spelled
             )
         groups = chosen_groups(attr, source, target, (aggregate_source, aggregate_target))
         return merged(attr, groups, aggregate_fn, "subwords", function_options)
@@ -248,7 +247,7 @@ class StringSplitAggregator(Aggregator):
             InputError: a pattern that is missing or wrong.
         """
         source, target = (
-            split_tokens([t.token for t in tokens], split_pattern, split_mode)
+            split_tokens([own_spelling(t) for t in tokens], split_pattern, split_mode)
             for tokens in (attr.source, attr.target)
         )
         groups = chosen_groups(attr, source, target, (aggregate_source, aggregate_target))
@@ -334,11 +333,15 @@ class PairAggregator(Aggregator):
                 "they need as many"
             )
         function = of_two(aggregate_fn)
+        both = combine(attr.attribution, paired_attr.attribution, function)
+        targets = [attr.target, paired_attr.target]
+        if both.contrast is None:  # there is nothing that both are set against
+            targets = [[TokenWithId(own_spelling(t), t.id) for t in side] for side in targets]
         return attr.with_tables(
             ops.pair_tables(attr.tables, paired_attr.tables, function),
             source=paired_tokens(attr.source, paired_attr.source),
-            target=paired_tokens(attr.target, paired_attr.target),
-            attribution=combine(attr.attribution, paired_attr.attribution, function),
+            target=paired_tokens(*targets),
+            attribution=both,
         )
 
 

@@ -25,19 +25,9 @@ from am_inseq.io.inseq_json import Style, split_names
 
 OWN_ENDING: Final = ".safetensors"
 _OUTPUT: Final = "output"
-_EXPORTS: Final = (".csv", ".html", ".md", ".parquet", ".svg", ".tex")
-_FOREIGN: Final = (
-    *_EXPORTS,
-    ".bin",
-    ".h5",
-    ".npy",
-    ".npz",
-    ".pickle",
-    ".pkl",
-    ".pt",
-    ".pth",
-    ".txt",
-)
+_EXPORTS: Final = (".csv", ".htm", ".html", ".md", ".parquet", ".svg", ".tex")
+_OTHERS: Final = ".bin .h5 .jsonl .npy .npz .pdf .pickle .pkl .png .pt .pth .tsv .txt"
+_FOREIGN: Final = (*_EXPORTS, *_OTHERS.split())
 
 
 def save(
@@ -100,8 +90,8 @@ def save_output(
             precision.
     """
     _check_ending(path)
-    is_own = str(path).endswith(OWN_ENDING)
-    compress = compress or str(path).endswith(".gz")
+    is_own = str(path).lower().endswith(OWN_ENDING)
+    compress = compress or str(path).lower().endswith(".gz")
     if is_own and (compress, ndarray_compact, use_primitives, scores_precision) != (
         False,
         True,
@@ -135,7 +125,7 @@ def save_output(
 
 def _check_ending(path: PathName) -> None:
     """Refuses names that promise another format than is written."""
-    ending = Path(path).suffix.lower()
+    ending = Path(str(path).lower().removesuffix(".gz")).suffix
     if ending not in _FOREIGN:
         return
     told = f"; am_inseq.export writes {ending} files" if ending in _EXPORTS else ""

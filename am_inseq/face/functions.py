@@ -14,6 +14,7 @@ from torch import Tensor
 
 from am_inseq.core.specs import Need, Outcome, Reading, ScoreSpec, Unit
 from am_inseq.errors import InputError
+from am_inseq.ops.scores import as_merging
 from am_inseq.request import find_score
 from am_inseq.scores import SCORES
 
@@ -277,14 +278,16 @@ def register_step_function(
         overwrite: replace a step function of that name.
 
     Raises:
-        InputError: the name is taken, or the function takes nothing; when it is called, states
-            that the model does not have.
+        InputError: the name is taken, the function takes nothing, or `aggregate_map` holds what
+            merges nothing; when it is called, states that the model does not have.
     """
     if identifier in SCORES and not overwrite:
         raise InputError(
             f"a step function named {identifier!r} exists already; choose another name, or replace "
             "it with overwrite=True"
         )
+    for how in (aggregate_map or {}).values():
+        as_merging(how)
     FUNCTIONS[identifier] = read_function(fn, identifier, aggregate_map)
     SCORES[identifier] = FUNCTIONS[identifier].spec()
 

@@ -125,13 +125,16 @@ def _check_method(name: str | None, options: Mapping[str, Any]) -> None:
         InputError: options of a method, and no method; or an option of the wrong type.
     """
     own = () if name is None else find_method(name).options
-    known = {option.name for option in own} | {*inspect.signature(load_model).parameters}
+    loading = {*inspect.signature(load_model).parameters} - {"method_options"}
+    known = {option.name for option in own} | loading
     for option in options:
         if option in known:
             continue
         owners = sorted(one.name for one in METHODS.values() if _has(one, option))
         hint = f"{', '.join(owners)} have it; name one as attribution_method" if owners else None
-        raise UnknownNameError("argument of load_model", option, known - {"method_options"}, hint)
+        if option == "method":
+            hint = "did you mean 'attribution_method'?"
+        raise UnknownNameError("argument of load_model", option, known, hint)
     check_options(f"method {name!r}", own, options)
 
 

@@ -190,7 +190,7 @@ class AttributionModel(TextMembers, nn.Module):
             InputError: any other keyword that cannot be met; the sentence names the fix.
             NotDifferentiableError: a gradient method on a score without gradient.
             UnsupportedError: what this model or method cannot do.
-            GuardError: the model's embeddings give other probabilities than its ids.
+            GuardError: what would be explained has other probabilities than the model's own.
         """
         started = time.perf_counter()
         prompts = prompts_of("input_texts", input_texts)

@@ -8,13 +8,14 @@ from importlib import import_module
 from os import PathLike
 from typing import Any, Final
 
+from am_inseq.core.tokens import Token
 from am_inseq.errors import InputError
 from am_inseq.face.printing import pretty
 from am_inseq.face.sequence import (
     FeatureAttributionSequenceOutput,
 )
 from am_inseq.face.shows import Shows
-from am_inseq.face.steps import FeatureAttributionStepOutput
+from am_inseq.face.steps import FeatureAttributionStepOutput, TokenWithId, own_spelling
 
 _ALIKE: Final = (
     "attribute_target",
@@ -249,6 +250,12 @@ def steps_of(
     ]
 
 
+def _alone(labelled: TokenWithId, token: Token) -> TokenWithId:
+    """A token of the text before, without what it was set against when it was the target."""
+    own = own_spelling(labelled)
+    return labelled if own == labelled.token else TokenWithId(own, token.id)
+
+
 def _step(
     sequence: FeatureAttributionSequenceOutput, index: int, column: int
 ) -> FeatureAttributionStepOutput:
@@ -261,7 +268,7 @@ def _step(
         sequence=index,
         column=column,
         source=sequence.source,
-        prefix=sequence.target[:last],
+        prefix=[_alone(t, shown.tokens[encoder + i]) for i, t in enumerate(sequence.target[:last])],
         target=sequence.target[first : last + 1],
         source_attributions=None if source is None else source[:, column],
         target_attributions=None if target is None else target[:last, column],

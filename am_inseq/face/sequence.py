@@ -17,7 +17,7 @@ from am_inseq.core.view import View
 from am_inseq.errors import InputError
 from am_inseq.face.printing import pretty
 from am_inseq.face.shows import Shows
-from am_inseq.face.steps import TokenWithId, is_close
+from am_inseq.face.steps import TokenWithId, is_close, pair_label
 from am_inseq.ops.tables import Tables, weight_columns, with_scores
 from am_inseq.ops.view import keep_spans, make_view
 
@@ -89,7 +89,10 @@ class FeatureAttributionSequenceOutput(Shows):
             return [self.target[place].token for place in self.columns]
         encoder = len(self.attribution.tokens) - len(self.target)
         ranges = [(start - encoder, end - encoder) for start, end in spans]
-        return ["".join(t.token for t in self.target[start:end]) for start, end in ranges]
+        own = ["".join(t.token for t in self.target[start:end]) for start, end in ranges]
+        partners = self.attribution.contrast or (None,) * len(own)
+        pairs = zip(partners, own, strict=True)
+        return [text if one is None else pair_label(one.piece, text) for one, text in pairs]
 
     def aggregate(
         self,

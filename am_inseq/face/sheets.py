@@ -239,7 +239,8 @@ def granular_sheet(
     table = Scores(sequence.attribution.method, "token", whole, steps, packed)
     base = sequence.attribution
     texts, spelled_out = _spelled(texts_of(base), [table])
-    return Sheet(title, texts, spelled_out, facts_of(base), notes)
+    told = (*notes, *base.diagnostics.warnings)
+    return Sheet(title, texts, spelled_out, facts_of(base), told)
 
 
 def _full(sequence: SequenceLike) -> Tensor:

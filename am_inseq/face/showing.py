@@ -200,13 +200,12 @@ def show_token_attributions(
         replace=replace_char or {},
         wrap_after=wrap_after,
     )
-    return _deliver(
-        page,
-        lambda sheet: show_tokens(page, _in_range(page, sheet)),
-        display,
-        return_html,
-        return_figure,
-    )
+
+    def draw(sheet: Sheet) -> None:
+        show_tokens(page, _in_range(page, sheet))
+        show_notes(sheet.notes)
+
+    return _deliver(page, draw, display, return_html, return_figure)
 
 
 def to_html(*attributions: Attribution, title: str = _TITLE) -> str:
@@ -253,8 +252,9 @@ def _granular(page: Page, sheet: Sheet, most: int) -> None:
     table = sheet.tables[0]
     if table.grid is not None:
         show_granular(page, sheet, most)
-        return
-    show_view(with_range(table.view, page.low, page.high), table.step_scores, texts=sheet.texts)
+    else:
+        view = with_range(table.view, page.low, page.high)
+        show_view(view, table.step_scores, texts=sheet.texts)
     show_notes(sheet.notes)
 
 

@@ -27,10 +27,18 @@ _BETWEEN: Final = " → "
 
 
 def paired(one: TokenWithId, other: TokenWithId) -> TokenWithId:
-    """Two tokens as one called "one → other"; the second alone where both are spelled alike."""
+    """Two tokens as one called "one → other"; the second alone where both are called alike.
+
+    Of tokens that are pairs themselves their own spelling counts, not what they were set against.
+    """
     if one.token == other.token:
         return other
-    return TokenWithId(f"{one.token}{_BETWEEN}{other.token}", MERGED)
+    return TokenWithId(pair_label(own_spelling(one), own_spelling(other)), MERGED)
+
+
+def pair_label(one: str, other: str) -> str:
+    """Two spellings as one label; one where they are alike."""
+    return other if one == other else f"{one}{_BETWEEN}{other}"
 
 
 def joined(tokens: Sequence[TokenWithId]) -> TokenWithId:
@@ -39,12 +47,18 @@ def joined(tokens: Sequence[TokenWithId]) -> TokenWithId:
         return tokens[0]
     pairs = [(t.token, t.token) if t.id != MERGED else _apart(t.token) for t in tokens]
     one, other = ("".join(texts) for texts in zip(*pairs, strict=True))
-    return TokenWithId(other if one == other else f"{one}{_BETWEEN}{other}", MERGED)
+    return TokenWithId(pair_label(one, other), MERGED)
+
+
+def own_spelling(token: TokenWithId) -> str:
+    """How the token itself is spelled, without the one that it is paired with."""
+    return token.token if token.id != MERGED else _apart(token.token)[1]
 
 
 def _apart(label: str) -> tuple[str, str]:
-    one, between, other = label.partition(_BETWEEN)
-    return (one, other) if between else (label, label)
+    """Both tokens of a pair; a pair of pairs, or no pair, stands for itself twice."""
+    parts = label.split(_BETWEEN)
+    return (parts[0], parts[1]) if len(parts) == 2 else (label, label)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ from am_inseq.core.attribution import Attribution, AxisName, Block, Diagnostics,
 from am_inseq.core.scoring import Unit
 from am_inseq.errors import InputError
 from am_inseq.io.inseq_json import InseqSequence
-from am_inseq.io.inseq_labels import read_decoder, read_sides
+from am_inseq.io.inseq_labels import parted, read_decoder, read_sides
 from am_inseq.methods import METHODS
 from am_inseq.scores import SCORES
 
@@ -67,10 +67,11 @@ def attribution_of(sequence: InseqSequence, info: Mapping[str, Any], index: int)
     start, columns = _columns(sequence)
     given, written = (_text(info, name, index) for name in ("input_texts", "generated_texts"))
     has_encoder = sequence.source_attributions is not None
+    target, partners = parted(sequence.target, start)
     if has_encoder:
-        texts = read_sides(sequence.source, sequence.target, given, written)
+        texts = read_sides(sequence.source, target, given, written)
     else:
-        texts = read_decoder(sequence.target, start, given, written)
+        texts = read_decoder(target, start, given, written)
     encoder = len(sequence.source) if has_encoder else 0
     blocks, primary, is_signed = tables_of(sequence, method)
     deltas = sequence.step_scores.get("deltas")
@@ -80,11 +81,14 @@ def attribution_of(sequence: InseqSequence, info: Mapping[str, Any], index: int)
         if name != "deltas" and values.numel() == columns
     }
     score = _score(info)
+    targets = tuple(range(encoder + start, encoder + start + columns))
+    pairs = zip(partners[start : start + columns], targets, strict=True)
+    contrast = tuple(texts.tokens[place] if one is None else one for one, place in pairs)
     return Attribution(
         prompt=texts.prompt,
         continuation=texts.continuation,
         tokens=texts.tokens,
-        targets=tuple(range(encoder + start, encoder + start + columns)),
+        targets=targets,
         blocks=blocks,
         primary=primary,
         method=method,
@@ -99,6 +103,7 @@ def attribution_of(sequence: InseqSequence, info: Mapping[str, Any], index: int)
             residual=None if deltas is None else tuple((-deltas).flatten().tolist()),
             warnings=(GUESSED,) if texts.is_guessed else (),
         ),
+        contrast=contrast if any(partners) else None,
     )
 
 

@@ -64,7 +64,8 @@ def long_table(parts: Sequence[Part]) -> Columns:
 
     Columns: sequence, target_position, target, token_position, token, piece, id, side, part, start,
     end, role, message; those of the further axes (layer, head, hidden); value; probability; a
-    column "step_…" for each recorded score, which repeats for every token of its target.
+    column "step_…" for each recorded score, which repeats for every token of its target; where
+    there are contrasts, "contrast" with the text that the target is set against.
     """
     further: list[str] = []
     for part in parts:
@@ -87,6 +88,8 @@ def long_table(parts: Sequence[Part]) -> Columns:
     )
     columns: Columns = {name: [] for name in (*names, *further, "value", "probability")}
     columns |= {f"step_{name}": [] for name in recorded}
+    if any(part.attribution.contrast is not None for part in parts):
+        columns["contrast"] = []
     for index, part in enumerate(parts):
         for row in _long_rows(part, index):
             for name, column in columns.items():
@@ -105,6 +108,8 @@ def _long_rows(part: Part, index: int) -> Iterator[dict[str, Any]]:
             "probability": shown.probabilities[column],
         }
         fixed |= {f"step_{k}": v[column] for k, v in shown.step_scores.items()}
+        if shown.contrast is not None:
+            fixed["contrast"] = shown.contrast[column].text
         for place in part.rows_of(column):
             labels = fixed | _token(shown.tokens[place], place)
             for inner in _inner(tuple(values.shape[2:])):

@@ -32,6 +32,7 @@ from am_inseq.models.rules import (
 _ACTIVATION: Final = "gelu"  # the rule of activations that are modules
 _SUM: Final = "add"
 _LARGEST: Final = "topk"  # gives two tensors
+_ALIASES: Final = {"axis": "dim", "keepdims": "keepdim"}  # torch takes NumPy's names too
 _KNOWN: Final = frozenset((*RULES, *COMPOSED, _LARGEST))
 _FAMILIES_OWN: Final = ("BloomGelu",)  # activations that families define for themselves
 # functions of autograd that families define for themselves, by what they compute
@@ -178,7 +179,8 @@ class Differences(TorchFunctionMode):
         if at >= len(self._kept) or self._kept[at][0] != name:
             raise UnsupportedError(_OTHER_STEPS)
         self._next = at + 1
-        return Call(name, function, tensors, self._kept[at][1], args, options)
+        named = {_ALIASES.get(key, key): value for key, value in options.items()}
+        return Call(name, function, tensors, self._kept[at][1], args, named)
 
 
 def _met(rule: Rule, call: Call) -> Any:

@@ -89,6 +89,8 @@ def generate(
         chosen["stopping_criteria"] = StoppingCriteriaList([*given, _Watch(start, on_ids)])
     if chosen.get("stop_strings"):
         chosen.setdefault("tokenizer", model.tokenizer)  # transformers finds the strings by it
+    else:
+        chosen.pop("stop_strings", None)
     fixed = {"attention_mask": torch.ones_like(ids), "max_new_tokens": most, "max_length": None}
     try:
         with torch.no_grad(), _seeded(seed, ids):

@@ -11,24 +11,32 @@ from torch import Tensor
 
 from am_inseq.core.scoring import ScoreSpec
 from am_inseq.errors import InputError
-from am_inseq.ops.reduce import REDUCTIONS, find_reduction, reduce_groups
+from am_inseq.ops.reduce import REDUCTIONS, find_reduction, product, reduce_groups, total
 from am_inseq.scores import SCORES
 
 Merging: TypeAlias = Callable[[Tensor, int], Tensor]
 
 _KINDS: Final = ("spans", "span_aggregate")  # inseq's key, and that of its documentation
 _OTHERWISE: Final = "absmax"
-_DEFAULTS: Final[Mapping[str, str]] = {
-    "contrast_prob": "prod",
-    "contrast_prob_diff": "prod",
+
+
+def joint(values: Tensor, dim: int) -> Tensor:
+    """The probability of all; of logarithms (none of them above 0), their sum."""
+    return total(values, dim) if bool((values < 0).any()) else product(values, dim)
+
+
+# inseq multiplies differences and deviations too, which makes a number without a meaning
+_DEFAULTS: Final[Mapping[str, object]] = {
+    "contrast_prob": joint,
+    "contrast_prob_diff": "sum",
     "crossentropy": "sum",
     "entropy": "sum",
     "kl_divergence": "sum",
     "log_probability": "sum",
-    "mc_dropout_prob_avg": "prod",
+    "mc_dropout_prob_avg": "sum",
     "pcxmi": "sum",
     "perplexity": "prod",
-    "probability": "prod",
+    "probability": joint,
 }
 
 

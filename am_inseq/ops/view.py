@@ -11,6 +11,7 @@ from torch import Tensor
 from am_inseq.core.attribution import Attribution
 from am_inseq.core.tokens import MERGED, Token
 from am_inseq.core.view import Matrix, View, ViewSpan, ViewTarget
+from am_inseq.scores import SCORES
 
 
 def make_view(attribution: Attribution) -> View:
@@ -101,7 +102,9 @@ def _spans(attribution: Attribution) -> tuple[ViewSpan, ...]:
 
 def _targets(attribution: Attribution) -> tuple[ViewTarget, ...]:
     spans = attribution.spans or [(place, place + 1) for place in attribution.targets]
-    partners = attribution.contrast or [None] * len(spans)
+    is_contrastive = attribution.score in SCORES and SCORES[attribution.score].needs_contrast
+    none = (None,) * len(spans)  # beside a score that does not look at it, it would mislead
+    partners = (attribution.contrast or none) if is_contrastive else none
     each = zip(spans, attribution.probabilities, partners, strict=True)
     return tuple(_target(attribution, *one) for one in each)
 

@@ -171,6 +171,22 @@ def test_scores_of_a_span_multiply_or_add_up_as_merged_targets_do(family):
         assert spans.step_scores[name] == pytest.approx([sum(each[1:3]), sum(each[:4])], rel=1e-9)
 
 
+def test_logarithms_and_differences_of_a_span_add_up():
+    names = ("probability", "contrast_prob", "contrast_prob_diff")
+    asked: dict[str, Any] = {
+        "step_scores": names,
+        "step_score_options": {name: {"logprob": True} for name in names},
+        "contrast_target": CONTRAST,
+        "contrast_alignment": "end",
+    }
+    tokens = run("gpt2", "dummy", **asked)
+
+    span = run("gpt2", "dummy", **asked, spans=((0, 3),))
+
+    for name in names:
+        assert span.step_scores[name][0] == pytest.approx(sum(tokens.step_scores[name][:3]))
+
+
 @settings(max_examples=15)
 @given(
     family=st.sampled_from(["gpt2", "llama", "bart"]),

@@ -344,3 +344,10 @@ def test_states_that_a_model_does_not_have_are_refused_in_a_sentence():
 
     with pytest.raises(InputError, match="encoder_hidden_states, and a decoder-only model has no"):
         run("gpt2", step_scores=("encoded",))
+
+
+def test_what_merges_nothing_is_refused_before_anything_runs():
+    with pytest.raises(UnknownNameError, match="aggregation function is named 'nosuch'"):
+        register_step_function(own_probability, "own", aggregate_map={"spans": "nosuch"})
+
+    assert "own" not in SCORES

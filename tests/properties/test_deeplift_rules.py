@@ -49,7 +49,9 @@ def test_the_extreme_entry_is_complete_where_another_one_was_it_before(name, kee
 
     class Extreme(nn.Module):
         def forward(self, y: Tensor) -> Tensor:
-            return getattr(y, name)(-1, keepdim=keepdim).values.square()
+            # torch takes NumPy's names too
+            here = getattr(torch, name)(y, axis=1, keepdims=keepdim).values
+            return (here + getattr(y, name)(-1, keepdim=keepdim).values).square()
 
     slopes, here, there = multipliers(Extreme(), x, before)
 

@@ -15,7 +15,9 @@ from am_inseq.core.view import ViewTarget
 from am_inseq.dataset.records import attribution_of, record_of
 from am_inseq.dataset.rows import Row
 from am_inseq.face.output import FeatureAttributionOutput
+from am_inseq.models.sequence import read_prompt
 from am_inseq.ops.view import make_view
+from tests.tiny.families import tiny
 
 PROMPT = "the keys to the cabinet"
 SCORE = "contrast_prob_diff"
@@ -127,6 +129,7 @@ def test_a_contrast_without_its_prompt_is_told(model: Any):
 
 def test_a_label_puts_the_contrast_first():
     assert ViewTarget(" are", 0, 4, 1, 0.5, " is").label == " is → are"
+    assert ViewTarget(" ", 0, 1, 1, 0.5, "in").label == "in → ␣"
     assert ViewTarget(" are", 0, 4, 1, 0.5).label == " are"
 
 
@@ -135,8 +138,104 @@ def test_a_contrast_that_nothing_reads_is_told(model: Any):
         prompt=PROMPT, target=" are", contrast_target=" is", score="logit", method="dummy"
     )
 
-    (told,) = core(model.loaded, asked).diagnostics.warnings
+    told = core(model.loaded, asked).diagnostics.warnings
     read = core(model.loaded, replace(asked, step_scores=("contrast_logits",)))
 
-    assert "nothing reads the contrast" in told
+    assert any("nothing reads the contrast" in one for one in told)
     assert not any("nothing reads" in one for one in read.diagnostics.warnings)
+
+
+def test_pairs_from_the_start_are_told_too(model: Any):
+    asked = Request(prompt=PROMPT, target=" are here", contrast_target=" is here", method="dummy")
+
+    told = core(model.loaded, asked).diagnostics.warnings
+
+    (said,) = [one for one in told if "paired from the start" in one]
+    assert "only the first 2 are explained" in said
+
+
+def test_a_short_prompt_of_the_contrast_is_not_taken_for_none():
+    asked = Request(
+        prompt="the cat sat",
+        target=" on",
+        contrast_prompt="a",
+        contrast_alignment="end",
+        method="dummy",
+        score="contrast_prob",
+    )
+
+    out = core(tiny("gpt2"), asked)
+
+    assert len(read_prompt(tiny("gpt2"), "a")) == 1
+    assert not any("begin with the prompt" in one for one in out.diagnostics.warnings)
+
+
+def test_maps_of_other_scores_are_not_set_against_anything(model: Any):
+    asked = Request(prompt=PROMPT, target=" are", contrast_target=" is", method="saliency")
+    recorded = replace(asked, score="logit", step_scores=("contrast_prob",))
+
+    out, unread = core(model.loaded, recorded), core(model.loaded, replace(asked, score="logit"))
+
+    assert out.contrast is not None
+    assert unread.contrast is None
+    assert not any(t.contrast for one in (out, unread) for t in make_view(one).targets)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_primitives": True}, {"ndarray_compact": False}])
+def test_inseqs_format_keeps_texts_and_contrasts(model: Any, tmp_path, options: Any):
+    out = attribute(model, " are here", " is here")
+    out.save(tmp_path / "out.json", **options)
+
+    again = FeatureAttributionOutput.load(tmp_path / "out.json")[0].attribution
+
+    whole = out[0].attribution
+    assert (again.prompt, again.continuation) == (whole.prompt, whole.continuation)
+    assert [t.text for t in again.tokens] == [t.text for t in whole.tokens]
+    partners = [[t.text for t in one.contrast or ()] for one in (again, whole)]
+    assert partners[0] == partners[1]
+
+
+def test_aggregators_that_read_spellings_read_the_targets_own(model: Any):
+    out, plain = attribute(model), model.attribute(PROMPT, PROMPT + " are", show_progress=False)
+    asked: list[dict[str, Any]] = [
+        {"aggregator": "subwords", "special_chars": " "},
+        {"aggregator": "split", "split_pattern": " "},
+    ]
+    for kwargs in asked:
+        ours, theirs = (one.aggregate(**kwargs)[0].attribution for one in (out, plain))
+        assert [t.text for t in ours.tokens] == [t.text for t in theirs.tokens]
+
+
+def test_words_of_a_difference_are_called_by_their_own_tokens(model: Any):
+    one, other = attribute(model), attribute(model, contrast=" was")
+
+    words = (one - other).aggregate("word")[0]
+
+    assert words.target[-1].token.endswith(" are")
+    assert "→" not in words.target[-1].token
+
+
+def test_the_text_before_a_target_has_plain_names(model: Any):
+    out = attribute(model, output_step_attributions=True)
+
+    last = out.step_attributions[-1]
+    assert [t.token for t in last.prefix[-2:]] == [" ", "ar"]
+    assert [t.id for t in last.prefix] == [t.id for t in out[0].attribution.tokens[:-1]]
+    assert [t.token for t in last.target] == [" is → e"]
+
+
+def test_tables_have_a_column_for_contrasts(model: Any):
+    table = am_inseq.to_pandas(attribute(model))
+
+    assert list(table.contrast.unique()) == ["in", "et", " is"]
+    plain = model.attribute(PROMPT, PROMPT + " are", show_progress=False)
+    assert "contrast" not in am_inseq.to_pandas(plain)
+
+
+def test_other_views_print_the_notes_too(model: Any, capsys):
+    out = attribute(model)
+
+    out.show_tokens()
+    out.show_granular()
+
+    assert capsys.readouterr().out.count("note: the target has 3 tokens") == 2
