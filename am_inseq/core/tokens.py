@@ -12,6 +12,9 @@ Part: TypeAlias = Literal["prompt", "continuation", "special"]
 MERGED: Final = -1
 """The id of tokens that were merged of several."""
 
+BETWEEN: Final = " → "
+"""Stands between two tokens that are called by one name: "is → are"."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from am_inseq.core.tokens import BETWEEN
+
 Part: TypeAlias = Literal["prompt", "continuation", "special"]
 Matrix: TypeAlias = tuple[tuple[float, ...], ...]
 
@@ -54,7 +56,7 @@ class ViewTarget:
         if not self.contrast:
             return self.text
         one, other = (x if x.strip(" ") else "\u2423" for x in (self.contrast, self.text))
-        return f"{one} → {other.removeprefix(' ')}"
+        return f"{one}{BETWEEN}{other.removeprefix(' ')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from am_inseq.face.grouping import (
     sides,
 )
 from am_inseq.face.sequence import FeatureAttributionSequenceOutput
-from am_inseq.face.steps import TokenWithId, own_spelling
+from am_inseq.face.steps import own_spelling
 from am_inseq.ops import tables as ops
 from am_inseq.ops.compare import combine
 from am_inseq.ops.reduce import find_reduction
@@ -334,13 +334,10 @@ class PairAggregator(Aggregator):
             )
         function = of_two(aggregate_fn)
         both = combine(attr.attribution, paired_attr.attribution, function)
-        targets = [attr.target, paired_attr.target]
-        if both.contrast is None:  # there is nothing that both are set against
-            targets = [[TokenWithId(own_spelling(t), t.id) for t in side] for side in targets]
         return attr.with_tables(
             ops.pair_tables(attr.tables, paired_attr.tables, function),
             source=paired_tokens(attr.source, paired_attr.source),
-            target=paired_tokens(*targets),
+            target=paired_tokens(attr.target, paired_attr.target, alone=both.contrast is None),
             attribution=both,
         )
 

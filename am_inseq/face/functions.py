@@ -138,9 +138,7 @@ class StepFunctionArgs:
 
     def has(self, name: str) -> bool:
         """Whether this kind of model has the argument of that name."""
-        one_half = {"hidden_states"}
-        absent = one_half if self._reading.encoder is not None else {*_STATES} - one_half
-        return name not in absent
+        return name not in _STATES or (name == "hidden_states") is (self._reading.encoder is None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.face.sequence import FeatureAttributionSequenceOutput
-from am_inseq.face.steps import TokenWithId, joined, paired
+from am_inseq.face.steps import TokenWithId, joined, own_spelling, paired
 from am_inseq.ops import tables as ops
 from am_inseq.ops.reduce import find_reduction
 from am_inseq.ops.scores import find_merging
@@ -112,8 +112,20 @@ def _joined(tokens: Sequence[TokenWithId], groups: Partition) -> list[TokenWithI
     return [joined([tokens[place] for place in group]) for group in groups]
 
 
-def paired_tokens(some: Sequence[TokenWithId], others: Sequence[TokenWithId]) -> list[TokenWithId]:
-    """Tokens of two sequences as one; those that differ are called "a → b"."""
+def paired_tokens(
+    some: Sequence[TokenWithId], others: Sequence[TokenWithId], *, alone: bool = False
+) -> list[TokenWithId]:
+    """Tokens of two sequences as one; those that differ are called "a → b".
+
+    Args:
+        some: of the first.
+        others: of the second.
+        alone: leave out what each is set against itself, since it is not the same of both.
+    """
+    if alone:
+        some, others = (
+            [TokenWithId(own_spelling(t), t.id) for t in side] for side in (some, others)
+        )
     return [paired(one, two) for one, two in zip(some, others, strict=True)]
 
 

@@ -10,13 +10,14 @@ from typing import Any, Final
 import torch
 from transformers import PreTrainedModel
 
-from am_inseq.core.specs import MethodSpec, check_options
+from am_inseq.core.specs import check_options
 from am_inseq.errors import InputError, UnknownNameError
 from am_inseq.face.model import (
     AttributionModel,
     DecoderOnlyAttributionModel,
     EncoderDecoderAttributionModel,
 )
+from am_inseq.face.options import owners_of
 from am_inseq.face.texts import move
 from am_inseq.methods import METHODS
 from am_inseq.models import huggingface, load
@@ -130,16 +131,12 @@ def _check_method(name: str | None, options: Mapping[str, Any]) -> None:
     for option in options:
         if option in known:
             continue
-        owners = sorted(one.name for one in METHODS.values() if _has(one, option))
-        hint = f"{', '.join(owners)} have it; name one as attribution_method" if owners else None
+        owners = owners_of(option, METHODS)
+        hint = f"{owners} have it; name one as attribution_method" if owners else None
         if option == "method":
             hint = "did you mean 'attribution_method'?"
         raise UnknownNameError("argument of load_model", option, known, hint)
     check_options(f"method {name!r}", own, options)
-
-
-def _has(method: MethodSpec, option: str) -> bool:
-    return any(one.name == option for one in method.options)
 
 
 def _check_places(options: Mapping[str, Any]) -> None:

@@ -72,11 +72,15 @@ def _elsewhere(name: str, method: MethodSpec) -> str | None:
     """Where an option belongs that is none here, or None if nowhere."""
     if name in _OF_GENERATION:
         return f"it is for generation: generation_args={{{name!r}: …}}"
-    owners = [one.name for one in METHODS.values() if name in _names(one)]
-    scores = [one.name for one in SCORES.values() if name in _names(one)]
+    owners, scores = owners_of(name, METHODS), owners_of(name, SCORES)
     if owners:
-        return f"{method.name} has none, but {', '.join(owners)}"
-    return f"it belongs to the score {', '.join(scores)}" if scores else None
+        return f"{method.name} has none, but {owners}"
+    return f"it belongs to the score {scores}" if scores else None
+
+
+def owners_of(option: str, table: Mapping[str, MethodSpec | ScoreSpec]) -> str:
+    """Names of the methods or scores that have an option, "" where none has."""
+    return ", ".join(one.name for one in table.values() if option in _names(one))
 
 
 def _names(spec: MethodSpec | ScoreSpec) -> set[str]:

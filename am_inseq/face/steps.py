@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from am_inseq.core.tokens import MERGED
+from am_inseq.core.tokens import BETWEEN, MERGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,6 @@ class TokenWithId:
 
     def __str__(self) -> str:
         return self.token
-
-
-_BETWEEN: Final = " → "
 
 
 def paired(one: TokenWithId, other: TokenWithId) -> TokenWithId:
@@ -38,7 +35,7 @@ def paired(one: TokenWithId, other: TokenWithId) -> TokenWithId:
 
 def pair_label(one: str, other: str) -> str:
     """Two spellings as one label; one where they are alike."""
-    return other if one == other else f"{one}{_BETWEEN}{other}"
+    return other if one == other else f"{one}{BETWEEN}{other}"
 
 
 def joined(tokens: Sequence[TokenWithId]) -> TokenWithId:
@@ -57,7 +54,7 @@ def own_spelling(token: TokenWithId) -> str:
 
 def _apart(label: str) -> tuple[str, str]:
     """Both tokens of a pair; a pair of pairs, or no pair, stands for itself twice."""
-    parts = label.split(_BETWEEN)
+    parts = label.split(BETWEEN)
     return (parts[0], parts[1]) if len(parts) == 2 else (label, label)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from am_inseq.core.tokens import MERGED, Part, Side, Token
+from am_inseq.core.tokens import BETWEEN, MERGED, Part, Side, Token
 from am_inseq.models.text import align_pieces
 from am_inseq.numerics.graphemes import Range, snap_to_graphemes
 
@@ -17,7 +17,6 @@ Label = tuple[str, int]
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 # names as tokenizers give them to tokens that stand for no text
 _SPECIAL: Final = re.compile(r"</?[^<>\s]*>|<\|.*\|>|\[[A-Z]+\]|__[a-z]+__|[a-z]{2,3}_[A-Z]{2}")
-_BETWEEN: Final = " \u2192 "
 _BROKEN: Final = "\ufffd"
 
 
@@ -47,8 +46,8 @@ def parted(labels: Sequence[Label], start: int) -> tuple[list[Label], tuple[Toke
     """
     own, partners = list(labels), list[Token | None]([None] * len(labels))
     for place, (piece, number) in enumerate(labels):
-        one, between, other = piece.partition(_BETWEEN)
-        if place >= start and number == MERGED and between and _BETWEEN not in other:
+        one, between, other = piece.partition(BETWEEN)
+        if place >= start and number == MERGED and between and BETWEEN not in other:
             own[place] = (other, number)
             (text,) = _surfaces([(one, number)])
             partners[place] = Token(number, one, text or one, "decoder", "continuation", -1, -1)

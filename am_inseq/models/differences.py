@@ -14,26 +14,24 @@ from torch.overrides import TorchFunctionMode
 
 from am_inseq.errors import UnsupportedError
 from am_inseq.models.activations import ELEMENTWISE
+from am_inseq.models.composed import COMPOSED, QUOTIENTS
 from am_inseq.models.experts import experts_in_order
 from am_inseq.models.rules import (
-    COMPOSED,
     PRODUCTS,
-    QUOTIENTS,
     RULES,
+    TOPK,
     Call,
     Function,
     Rule,
     chosen,
-    extreme,
-    largest,
+    picked,
     stand,
 )
 
 _ACTIVATION: Final = "gelu"  # the rule of activations that are modules
 _SUM: Final = "add"
-_LARGEST: Final = "topk"  # gives two tensors
 _ALIASES: Final = {"axis": "dim", "keepdims": "keepdim"}  # torch takes NumPy's names too
-_KNOWN: Final = frozenset((*RULES, *COMPOSED, _LARGEST))
+_KNOWN: Final = frozenset((*RULES, *COMPOSED, TOPK))
 _FAMILIES_OWN: Final = ("BloomGelu",)  # activations that families define for themselves
 # functions of autograd that families define for themselves, by what they compute
 _FUNCTIONS_OWN: Final[dict[str, Any]] = {"SqrtBoundDerivative": SimpleNamespace(apply=torch.sqrt)}
@@ -160,7 +158,7 @@ class Differences(TorchFunctionMode):
             return func(*args, **options)
         if [x.shape for x in call.tensors] != [x.shape for x in call.partners]:
             raise UnsupportedError(_OTHER_STEPS)
-        return largest(call) if name == _LARGEST else _met(RULES[name], call)
+        return picked(call) if name == TOPK else _met(RULES[name], call)
 
     def _meet(
         self,
@@ -188,7 +186,7 @@ def _met(rule: Rule, call: Call) -> Any:
     value: Any = call.function(*(tensor.detach() for tensor in call.tensors))
     if not isinstance(value, Tensor):  # values and their places
         is_extreme = call.name in ("max", "min") and len(call.tensors) == 1
-        return extreme(call) if is_extreme else call.function(*call.tensors)
+        return picked(call) if is_extreme else call.function(*call.tensors)
     return stand(rule(call).to(value.dtype), lambda: value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import torch
@@ -33,7 +33,7 @@ from am_inseq.models.differences import differences
 from am_inseq.models.halves import Halves, read_attention
 from am_inseq.models.linears import fastest_linears
 from am_inseq.models.neighbours import Neighbours, matrix_of, neighbours_in
-from am_inseq.models.parts import blocks, head_of
+from am_inseq.models.parts import dropping, head_of, watched
 from am_inseq.models.peers import Kinds, kinds
 from am_inseq.models.pieces import Chain, cut_inputs
 from am_inseq.models.probe import probe
@@ -177,9 +177,9 @@ class HuggingFaceModel:
                 offsets = bool(getattr(self.tokenizer, "is_fast", False))
                 kind, embeds = packed.precision(self.network), not self.scales.beside
                 ids = probe_ids(self.network)
-                found = probe(self, ids, precision=kind, embeds=embeds, offsets=offsets)
                 alike = kernels.are_alike(self.network, lambda: self._logits(ids), kind)
-                self._probed.append(replace(found, kernels_alike=alike))
+                known = {"embeds": embeds, "offsets": offsets, "kernels_alike": alike}
+                self._probed.append(probe(self, ids, precision=kind, **known))
         return self._probed[0]
 
     def _logits(self, ids: Int[Tensor, " token"]) -> Tensor:
@@ -292,16 +292,9 @@ class HuggingFaceModel:
             )
         return tuple(decoder), tuple(encoder)
 
-    @contextlib.contextmanager
-    def dropout(self, seed: int) -> Generator[None]:
+    def dropout(self, seed: int) -> contextlib.AbstractContextManager[None]:
         """Inside, forwards drop out units by draws that depend on `seed` alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.network.train()
-            try:
-                yield
-            finally:
-                self.network.eval()
+        return dropping(self.network, seed)
 
     def _halves(self) -> Halves:
         return Halves(self.network, self._run, self.has_encoder, head_of(self.network))
@@ -339,25 +332,9 @@ class HuggingFaceModel:
         with kernels.plain(self.network, self.number_type), differences(self.network) as rules:
             yield rules
 
-    @contextlib.contextmanager
-    def watched(self, checkpoint: Callable[[], None]) -> Generator[None]:
-        """Inside, `checkpoint` is called at every block of the network, forwards and backwards."""
-
-        def backward(gradient: Tensor) -> Tensor:
-            checkpoint()
-            return gradient
-
-        def forward(_block: nn.Module, args: tuple[Any, ...]) -> None:
-            checkpoint()
-            if args and isinstance(args[0], Tensor) and args[0].requires_grad:
-                args[0].register_hook(backward)
-
-        handles = [block.register_forward_pre_hook(forward) for block in blocks(self.network)]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def watched(self, checkpoint: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Inside, `checkpoint` is called at every block of the network; see `models.parts`."""
+        return watched(self.network, checkpoint)
 
     def _arguments(self, inputs: Inputs) -> dict[str, Any]:
         rows = len(inputs.decoder)

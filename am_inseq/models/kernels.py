@@ -20,7 +20,7 @@ _SDPA: Final = "sdpa"
 @contextlib.contextmanager
 def kernel(network: Any, name: str) -> Generator[None]:
     """Inside, attention is computed by the implementation called `name`."""
-    before = network.config._attn_implementation  # noqa: SLF001 - its only reader
+    before = _own(network)
     if before in (name, None):
         yield
         return
@@ -35,7 +35,15 @@ def _set_kernel(network: Any, name: str) -> None:
     if network._can_set_attn_implementation():  # noqa: SLF001 - avoids a warning at each call
         network.set_attn_implementation(name)
     else:  # such families ask their configuration in every forward
-        network.config._attn_implementation = name  # noqa: SLF001
+        network.config._attn_implementation = name  # noqa: SLF001 - its only writer
+
+
+def _own(network: Any) -> str | None:
+    return network.config._attn_implementation  # noqa: SLF001 - its only reader
+
+
+def _has_sdpa(network: Any) -> bool:
+    return bool(network._supports_sdpa)  # noqa: SLF001 - its only reader
 
 
 def for_batches(
@@ -50,8 +58,7 @@ def for_batches(
     """
     if not alike:
         return contextlib.nullcontext()
-    has_sdpa = network._supports_sdpa and can_be_seen()  # noqa: SLF001 - its only reader
-    is_ours = has_sdpa and dtype == torch.float32
+    is_ours = _has_sdpa(network) and can_be_seen() and dtype == torch.float32
     return kernel(network, _SDPA) if is_ours else plain(network, dtype)
 
 
@@ -60,8 +67,7 @@ def plain(network: Any, dtype: torch.dtype) -> contextlib.AbstractContextManager
 
     In float64 the network's own kernel stays: Llama's eager one rounds to float32 on the way.
     """
-    own = network.config._attn_implementation  # noqa: SLF001 - its only reader
-    return kernel(network, own if dtype == torch.float64 else EAGER)
+    return contextlib.nullcontext() if dtype == torch.float64 else kernel(network, EAGER)
 
 
 def are_alike(network: Any, read: Callable[[], Tensor], dtype: torch.dtype) -> bool:
@@ -72,7 +78,7 @@ def are_alike(network: Any, read: Callable[[], Tensor], dtype: torch.dtype) -> b
         read: gives logits of a few tokens by the kernel that is set.
         dtype: the number type whose rounding they have.
     """
-    if not network._supports_sdpa or network.config._attn_implementation is None:  # noqa: SLF001
+    if not _has_sdpa(network) or _own(network) is None:
         return True
     found: list[Tensor] = []
     for name in (_SDPA, EAGER):

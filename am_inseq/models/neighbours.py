@@ -152,12 +152,18 @@ def neighbours_in(
     network: Any, tokenizer: Any, side: Side, *, name: str, k: int, plain: bool
 ) -> Neighbours:
     """An empty table for the embeddings of one side; see `Nearest` for `plain`."""
+    allowed = allowed_in(network, tokenizer, side, plain=plain)
+    return Neighbours(name, matrix_of(network, side), allowed, k)
+
+
+def allowed_in(network: Any, tokenizer: Any, side: Side, *, plain: bool) -> Tensor:
+    """(entry,) which entries may stand for others; see `Nearest` for `plain`."""
     weight = matrix_of(network, side)
     allowed = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
     if plain:
         allowed[len(tokenizer) :] = False
         allowed[[one for one in tokenizer.all_special_ids if one < len(weight)]] = False
-    return Neighbours(name, weight, allowed, k)
+    return allowed
 
 
 @torch.no_grad()

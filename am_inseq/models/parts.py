@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Generator
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def head_of(network: Any) -> nn.Module | None:
@@ -28,3 +31,36 @@ def blocks(network: nn.Module) -> list[nn.Module]:
             lists.append(name)
             found.extend(module)
     return found
+
+
+@contextlib.contextmanager
+def watched(network: nn.Module, checkpoint: Callable[[], None]) -> Generator[None]:
+    """Inside, `checkpoint` is called at every block of the network, forwards and backwards."""
+
+    def backward(gradient: Tensor) -> Tensor:
+        checkpoint()
+        return gradient
+
+    def forward(_block: nn.Module, args: tuple[Any, ...]) -> None:
+        checkpoint()
+        if args and isinstance(args[0], Tensor) and args[0].requires_grad:
+            args[0].register_hook(backward)
+
+    handles = [block.register_forward_pre_hook(forward) for block in blocks(network)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def dropping(network: nn.Module, seed: int) -> Generator[None]:
+    """Inside, forwards drop out units by draws that depend on `seed` alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network.train()
+        try:
+            yield
+        finally:
+            network.eval()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from am_inseq.core.tokens import Side
 from am_inseq.errors import UnsupportedError
-from am_inseq.models.neighbours import neighbours_in
+from am_inseq.models.neighbours import allowed_in
 
 _MISSING = (
     "parts of speech need nltk and its data averaged_perceptron_tagger_eng on this machine; "
@@ -47,7 +47,7 @@ def kinds(network: Any, tokenizer: Any, side: Side, by: Literal["any", "pos"]) -
     Raises:
         UnsupportedError: nltk or its data is missing.
     """
-    allowed = neighbours_in(network, tokenizer, side, name="", k=1, plain=True).allowed
+    allowed = allowed_in(network, tokenizer, side, plain=True)
     every = allowed.nonzero()[:, 0].cpu()
     if by == "any":
         return Kinds(every, {}, {})

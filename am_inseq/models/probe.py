@@ -28,7 +28,13 @@ REFUSALS: Final = (  # what a network raises where it cannot do what the probe a
 
 
 def probe(
-    model: Model, ids: Tensor, *, precision: torch.dtype, embeds: bool, offsets: bool
+    model: Model,
+    ids: Tensor,
+    *,
+    precision: torch.dtype,
+    embeds: bool,
+    offsets: bool,
+    kernels_alike: bool,
 ) -> Capabilities:
     """What `model` can do.
 
@@ -38,6 +44,7 @@ def probe(
         precision: the number type whose rounding its results have.
         embeds: whether embeddings alone were seen to give what ids give.
         offsets: whether the tokenizer says where its tokens stand.
+        kernels_alike: whether attention was seen to give the same by either kernel.
     """
     row = _row(model, ids)
     causal = _is_causal(model, row, precision)
@@ -49,7 +56,7 @@ def probe(
     with torch.enable_grad(), model.batched_backward():
         batched = tried(_is_batched)
         chains = embeds and causal and batched and tried(_chain_is_exact)
-    return Capabilities(embeds, causal, independent, batched, chains, offsets)
+    return Capabilities(embeds, causal, independent, batched, chains, offsets, kernels_alike)
 
 
 def _row(model: Model, ids: Tensor) -> Inputs:

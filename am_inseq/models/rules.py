@@ -22,7 +22,6 @@ Avanti Shrikumar, Peyton Greenside, Anshul Kundaje (2017), https://arxiv.org/abs
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +57,9 @@ _ALONG_A_LINE: Final = _names(
     "logcumsumexp linalg_norm linalg_vector_norm max min norm normalize prod std var "
     "vector_norm"
 )
+
+
+TOPK: Final = "topk"
 
 
 class _Stand(torch.autograd.Function):
@@ -112,6 +114,11 @@ class Call:
         """Indices of the tensors that are not one and the same in both passes."""
         pairs = zip(self.tensors, self.partners, strict=True)
         return [index for index, (here, there) in enumerate(pairs) if here is not there]
+
+    def argument(self, name: str, place: int, *, default: Any) -> Any:
+        """An argument by its keyword, or by its place."""
+        placed = self.arguments[place] if len(self.arguments) > place else default
+        return self.options.get(name, placed)
 
 
 Rule: TypeAlias = Callable[[Call], Tensor]
@@ -207,29 +214,17 @@ def chosen(call: Call) -> Tensor | None:
 
 def _gather(call: Call) -> Tensor:
     """Chosen entries; where others are chosen now, by all entries that move."""
-    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
-    x, before = call.tensors[0], call.partners[0]
     rise = call.function(*call.tensors).detach() - call.function(*call.partners)
-    here = call.tensors[-1]
-    follows = (x.detach() - before).gather(axis, here)
-    return x.gather(axis, here) + _jump(call, 0, rise - follows, axis)
+    return _chosen_along(call, call.argument("dim", 1, default=-1), call.tensors[-1], rise)
 
 
-def largest(call: Call) -> Any:
-    """The largest entries and their places, as `torch.topk` gives them; see `_gather`."""
+def picked(call: Call) -> Any:
+    """The entries that `torch.topk`, `max` or `min` pick along an axis, and their places."""
     found: Any = call.function(*(tensor.detach() for tensor in call.tensors))
     before: Any = call.function(*call.partners)
-    axis = call.options.get("dim", call.arguments[2] if len(call.arguments) > 2 else -1)
-    carrier = _chosen_along(call, axis, found[1], found[0] - before[0])
-    return type(found)((stand(carrier, lambda: found[0]), found[1]))
-
-
-def extreme(call: Call) -> Any:
-    """The largest or smallest entry along an axis and its place; see `_gather`."""
-    found: Any = call.function(*(tensor.detach() for tensor in call.tensors))
-    before: Any = call.function(*call.partners)
-    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
-    is_kept = call.options.get("keepdim", call.arguments[2] if len(call.arguments) > 2 else False)
+    is_topk = call.name == TOPK
+    axis = call.argument("dim", 2 if is_topk else 1, default=-1)
+    is_kept = is_topk or call.argument("keepdim", 2, default=False)
     places, rise = found[1], found[0] - before[0]
     if is_kept:
         carrier = _chosen_along(call, axis, places, rise)
@@ -286,8 +281,7 @@ def _log_softmax(call: Call) -> Tensor:
 
 def _log_sum_exp(call: Call) -> Tensor:
     x, _, share, axis = _shares(call)
-    is_kept = call.options.get("keepdim", call.arguments[2] if len(call.arguments) > 2 else False)
-    return (x * share).sum(axis, keepdim=bool(is_kept))
+    return (x * share).sum(axis, keepdim=bool(call.argument("keepdim", 2, default=False)))
 
 
 def _shares(call: Call) -> tuple[Tensor, Tensor, Tensor, Any]:
@@ -296,7 +290,7 @@ def _shares(call: Call) -> tuple[Tensor, Tensor, Tensor, Any]:
     With d log p_j = d z_j - d lse and sum_j m_j d log p_j = sum_j d p_j = 0 follows
     d lse = sum_j m_j d z_j / sum_j m_j: exact for any two rows of scores.
     """
-    axis = call.options.get("dim", call.arguments[1] if len(call.arguments) > 1 else -1)
+    axis = call.argument("dim", 1, default=-1)
     x = call.tensors[0].to(call.options.get("dtype") or _wide(call.tensors[0]).dtype)
     x = torch.where(torch.isfinite(x), x, x.new_zeros(()))
     scores, before = (_wide(t.detach()) for t in (call.tensors[0], call.partners[0]))
@@ -355,60 +349,6 @@ RULES: Final[dict[str, Rule]] = {
     "logsumexp": _log_sum_exp,
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
-}
-
-
-def _quotient(x: Any, y: Any) -> Tensor:
-    return x * torch.reciprocal(y)
-
-
-def _reversed_quotient(x: Tensor, y: Any) -> Tensor:
-    return torch.reciprocal(x) * y
-
-
-def _larger(x: Tensor, y: Tensor) -> Tensor:
-    return y + torch.relu(x - y)
-
-
-def _smaller(x: Tensor, y: Tensor) -> Tensor:
-    return x - torch.relu(x - y)
-
-
-def _attention(  # noqa: PLR0913 - PyTorch's signature
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,  # noqa: FBT001, FBT002
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Tensor:
-    """Attention in single operations; without dropout, for the model is in evaluation mode."""
-    del dropout_p
-    if enable_gqa:
-        times = query.shape[-3] // key.shape[-3]
-        key, value = (x.repeat_interleave(times, -3) for x in (key, value))
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = torch.matmul(query, key.transpose(-2, -1)) * factor
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -math.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    return torch.matmul(torch.softmax(scores, -1), value)
-
-
-QUOTIENTS: Final = ("__truediv__", "div", "divide", "true_divide")
-COMPOSED: Final[dict[str, Function]] = {
-    **dict.fromkeys(QUOTIENTS, _quotient),
-    "maximum": _larger,
-    "minimum": _smaller,
-    "__rdiv__": _reversed_quotient,
-    "__rtruediv__": _reversed_quotient,
-    "scaled_dot_product_attention": _attention,
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from am_inseq.core.attribution import Attribution, Diagnostics
-from am_inseq.core.tokens import MERGED, Token
+from am_inseq.core.tokens import BETWEEN, MERGED, Token
 from am_inseq.errors import InputError, UnitError
 
 _SAME_PROBABILITY: Final = 1e-4
@@ -104,7 +104,7 @@ def _paired(one: Token, other: Token) -> Token:
     if _label(one) == _label(other):
         return one
     second = other.text.removeprefix(" ") or other.text
-    piece, text = f"{one.piece} → {other.piece}", f"{one.text} → {second}"
+    piece, text = f"{one.piece}{BETWEEN}{other.piece}", f"{one.text}{BETWEEN}{second}"
     return replace(one, id=MERGED, piece=piece, text=text)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from am_inseq.core.tokens import BETWEEN
 from am_inseq.render.heatmap import Passage
 
 if TYPE_CHECKING:
     from am_inseq.core.view import View, ViewSpan
-
-_DIFFERS: Final = " → "
 
 
 def spelled(view: View, texts: Passage) -> tuple[View, Passage]:
@@ -22,7 +21,7 @@ def spelled(view: View, texts: Passage) -> tuple[View, Passage]:
     for part in ("prompt", "continuation"):
         for span in sorted((s for s in view.spans if s.part == part), key=_start, reverse=True):
             text = texts.prompt if part == "prompt" else texts.continuation
-            if _DIFFERS in span.text and text[span.start : span.end] != span.text:
+            if BETWEEN in span.text and text[span.start : span.end] != span.text:
                 view = _moved(view, span)
                 text = text[: span.start] + span.text + text[span.end :]
                 texts = replace(texts, **{part: text})
@@ -31,7 +30,7 @@ def spelled(view: View, texts: Passage) -> tuple[View, Passage]:
 
 def _tidy(view: View) -> View:
     """Labels without the space that the second token begins with."""
-    if not any(_DIFFERS in one.text for one in (*view.spans, *view.targets)):
+    if not any(BETWEEN in one.text for one in (*view.spans, *view.targets)):
         return view
     return replace(
         view,
@@ -41,7 +40,7 @@ def _tidy(view: View) -> View:
 
 
 def _single(text: str) -> str:
-    first, differs, second = text.partition(_DIFFERS)
+    first, differs, second = text.partition(BETWEEN)
     return f"{first}{differs}{second.removeprefix(' ')}" if differs else text
 
 

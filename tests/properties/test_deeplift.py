@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import sys
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -23,10 +22,11 @@ from am_inseq.attribute import Request, attribute
 from am_inseq.core.attribution import Attribution
 from am_inseq.demo import grammar_en_fr, grammar_lm
 from am_inseq.errors import UnsupportedError
-from am_inseq.models.huggingface import HuggingFaceModel, wrap
+from am_inseq.models.huggingface import HuggingFaceModel
 from am_inseq.models.load import load_model
 from tests.tiny import vocabularies, zoo
 from tests.tiny.families import FAMILIES, tiny
+from tests.tiny.randomised import random_model
 from tests.tiny.texts import CONTRAST, PROMPT, TARGET
 
 SCORES = ("probability", "log_probability", "logit", "entropy", "contrast_prob_diff")
@@ -53,18 +53,6 @@ def residual(out: Attribution) -> Tensor:
 def difference(out: Attribution) -> Tensor:
     """(target,) score(input) - score(baseline)."""
     return out.blocks["total"].values.double().sum(-1) + residual(out)
-
-
-def random_model(
-    network: Any, tokenizer: Any = None, *, dtype: torch.dtype = torch.float64
-) -> HuggingFaceModel:
-    network.to(dtype).eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return wrap(network, tokenizer or vocabularies.byte_fallback(), name="tiny/random")
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -14,7 +14,7 @@ from am_inseq.core.tokens import Token
 from am_inseq.engine.memory import Budget
 from am_inseq.errors import CancelledError
 from am_inseq.methods import METHODS
-from am_inseq.models.huggingface import blocks
+from am_inseq.models.parts import blocks
 from tests.tiny.families import FAMILIES, tiny
 from tests.tiny.quick import quick
 from tests.tiny.texts import PROMPT, TARGET

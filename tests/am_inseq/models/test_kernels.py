@@ -8,9 +8,10 @@ from transformers import FalconConfig, FalconForCausalLM
 
 from am_inseq.attribute import Request, attribute
 from am_inseq.errors import GuardError
-from am_inseq.models.huggingface import HuggingFaceModel, wrap
+from am_inseq.models.huggingface import HuggingFaceModel
 from tests.tiny import vocabularies
 from tests.tiny.families import FAMILIES, tiny
+from tests.tiny.randomised import random_model
 from tests.tiny.texts import PROMPT, TARGET
 
 BY_EAGER = ("attention", "deeplift", "value_zeroing")
@@ -29,13 +30,7 @@ def falcon(kernel: str = "sdpa") -> HuggingFaceModel:
         parallel_attn=False,
     )
     config._attn_implementation = kernel
-    torch.manual_seed(0)
-    network = FalconForCausalLM(config).eval()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, 0.3)
-    return wrap(network, tokenizer, name="tiny/falcon-alibi")
+    return random_model(FalconForCausalLM(config), tokenizer, dtype=torch.float32)
 
 
 def probabilities(model: HuggingFaceModel, method: str) -> tuple[float, ...]:
